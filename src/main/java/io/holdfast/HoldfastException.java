@@ -1,0 +1,51 @@
+package io.holdfast;
+
+/**
+ * An error that a person can act on: what is wrong, where, and what to do about it.
+ *
+ * <p>The message is printed as it is, without a stack trace, and the process ends with {@link
+ * #exitCode()}. Anything else that escapes is a bug and exits with {@link ExitCode#INTERNAL}.
+ */
+public final class HoldfastException extends RuntimeException {
+  private final ExitCode exitCode;
+
+  private HoldfastException(ExitCode exitCode, String message, Throwable cause) {
+    super(message, cause);
+    this.exitCode = exitCode;
+  }
+
+  /** Wrong usage or configuration: name the key and the allowed values. */
+  public static HoldfastException usage(String format, Object... arguments) {
+    return new HoldfastException(ExitCode.USAGE, format.formatted(arguments), null);
+  }
+
+  /** A bad input file: name the file, the line or tensor, the field and the remedy. */
+  public static HoldfastException input(String format, Object... arguments) {
+    return new HoldfastException(ExitCode.INPUT, format.formatted(arguments), null);
+  }
+
+  /** A device, back end or tool that is not there: name the remedy. */
+  public static HoldfastException missing(String format, Object... arguments) {
+    return new HoldfastException(ExitCode.MISSING, format.formatted(arguments), null);
+  }
+
+  /** Training that stopped itself: name the batch and the last good checkpoint. */
+  public static HoldfastException diverged(String format, Object... arguments) {
+    return new HoldfastException(ExitCode.DIVERGED, format.formatted(arguments), null);
+  }
+
+  /** A run that was interrupted: name the checkpoint that was written. */
+  public static HoldfastException interrupted(String format, Object... arguments) {
+    return new HoldfastException(ExitCode.INTERRUPTED, format.formatted(arguments), null);
+  }
+
+  /** The same error with what caused it, for {@code --verbose}. */
+  public HoldfastException causedBy(Throwable cause) {
+    return new HoldfastException(exitCode, getMessage(), cause);
+  }
+
+  /** How the process should end. */
+  public ExitCode exitCode() {
+    return exitCode;
+  }
+}

@@ -1,0 +1,2 @@
+/** Fine-tunes language models on the JVM without losing their refusals. */
+package io.holdfast;
