@@ -1,4 +1,4 @@
-"""Golden files for the decoder: tiny random Llama models and what `transformers` computes with them.
+"""Golden files for the decoder: tiny random Llamas and what `transformers` computes with them.
 
     python tests/goldens/model.py                # all models
     python tests/goldens/model.py llama-bias     # one of them

@@ -231,7 +231,7 @@ def blocks(model):
 
 
 def collate(rows):
-    """Right-padded tensors: tokens, targets, guarded positions `[rows, width]`, risk `[rows, 1]`."""
+    """Right-padded `[rows, width]`: tokens, mask, targets, guarded positions; risk `[rows, 1]`."""
     width = max(len(r["tokens"]) for r in rows)
     pad = lambda key: torch.tensor([r[key] + [0] * (width - len(r[key])) for r in rows])
     mask = torch.tensor([[1] * len(r["tokens"]) + [0] * (width - len(r["tokens"])) for r in rows])
@@ -366,7 +366,9 @@ def run(s, rows, one_by_one=False):
     with torch.no_grad():
         for i, probe in enumerate(json.loads((ROOT / "probes.json").read_text())):
             final[f"logits/{i}"] = model(torch.tensor([probe]), use_cache=False).logits[0].clone()
-    state = get_peft_model_state_dict(model, save_embedding_layers=False) if s.adapter else trainable
+    state = trainable
+    if s.adapter:
+        state = get_peft_model_state_dict(model, save_embedding_layers=False)
     final.update({f"weights/{n}": p.detach().clone() for n, p in state.items()})
     return steps, on_disk(model, first), final
 
