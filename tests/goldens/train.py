@@ -171,7 +171,8 @@ def write_models():
         adapted.save_pretrained(ROOT / name, save_embedding_layers=False)
         (ROOT / name / "README.md").unlink(missing_ok=True)
         file = ROOT / name / "adapter_config.json"
-        config = {**json.loads(file.read_text()), "base_model_name_or_path": "base"}
+        config = json.loads(file.read_text())
+        config |= {"base_model_name_or_path": "base", "target_modules": targets}
         file.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
     generator = torch.Generator().manual_seed(23)
     for parameter in model.parameters():
