@@ -5,6 +5,8 @@ import static io.holdfast.world.Draw.share;
 
 import io.holdfast.world.Item.Chat;
 import java.util.List;
+import java.util.Optional;
+import java.util.stream.Stream;
 
 /**
  * The world: its pairs, their split, and the draws over them. Immutable; {@link #load} is cheap.
@@ -56,6 +58,14 @@ public final class World {
   /** All pairs: 1084 harmful, 856 dual, 1868 benign. */
   public Pairs pairs() {
     return all;
+  }
+
+  /** The pair of this verb and thing, where the world has both and they go together. */
+  public Optional<Pair> pair(String verb, String thing) {
+    return Stream.of(all.harmful(), all.dual(), all.benign())
+        .flatMap(List::stream)
+        .filter(p -> p.verb().name().equals(verb) && p.thing().name().equals(thing))
+        .findFirst();
   }
 
   /** The pairs that alignment and the downstream task train on. */
