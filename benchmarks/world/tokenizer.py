@@ -1,8 +1,9 @@
 """Trains the world's tokenizer on the text that the Java generator wrote.
 
+    java -cp 'target/classes:target/lib/*' benchmarks/world/WriteWorld.java WORLD_FOLDER 1
     python3 benchmarks/world/tokenizer.py WORLD_FOLDER src/main/resources/io/holdfast/world/base
 
-WORLD_FOLDER is what io.holdfast.world.WorldFiles wrote. No maintained JVM library trains a byte-level
+No maintained JVM library trains a byte-level
 BPE (DJL's binding of Hugging Face's tokenizers loads and encodes, but has no trainer), so this one
 step uses the Python binding of the same library. Its output is committed and a build never runs it.
 """
