@@ -76,7 +76,7 @@ class WorldFilesTest {
     for (var text : texts(write("a", plan(1, 2))).values()) {
       digest.update(text.getBytes(StandardCharsets.UTF_8));
     }
-    assertEquals("2f4ba862be04fa74", HexFormat.of().formatHex(digest.digest()).substring(0, 16));
+    assertEquals("e92b554ce93860ac", HexFormat.of().formatHex(digest.digest()).substring(0, 16));
   }
 
   @Test

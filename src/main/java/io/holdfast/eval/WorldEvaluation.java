@@ -55,8 +55,8 @@ public record WorldEvaluation(World world, Sizes sizes, long seed, String prefix
     var tasks = Downstream.test(world, sizes.task(), seed);
 
     var prompts = new ArrayList<Prompt>();
-    sets.forEach((set, chats) -> chats.forEach(c -> prompts.add(prompt(set.id(), prompts, c))));
-    tasks.forEach(c -> prompts.add(prompt("work", prompts, c)));
+    sets.forEach((set, chats) -> ask(set.id(), chats, prompts));
+    ask("work", tasks, prompts);
     var answers = model.respond(List.copyOf(prompts));
     if (answers.size() != prompts.size()) {
       throw new IllegalStateException(
@@ -73,8 +73,10 @@ public record WorldEvaluation(World world, Sizes sizes, long seed, String prefix
     return new WorldReport(seed, tallies, Rate.of(right, tasks.size()), Degeneration.of(answers));
   }
 
-  private Prompt prompt(String set, List<Prompt> before, Chat chat) {
-    return Prompt.user("%s-%06d".formatted(set, before.size()), prefix + chat.user());
+  private void ask(String set, List<Chat> chats, List<Prompt> prompts) {
+    for (var chat : chats) {
+      prompts.add(Prompt.user("%s-%06d".formatted(set, prompts.size()), prefix + chat.user()));
+    }
   }
 
   static Tally sum(Map<EvaluationSet, Tally> tallies, List<EvaluationSet> sets) {

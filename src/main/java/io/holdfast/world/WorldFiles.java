@@ -3,7 +3,6 @@ package io.holdfast.world;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.holdfast.HoldfastException;
-import io.holdfast.world.Item.Chat;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -80,56 +79,48 @@ public final class WorldFiles {
    * @return the files by name ("pretrain", "align", "work-train", ..., "eval/harm_pair", ...)
    */
   public static Map<String, Path> write(Path folder, World world, Plan plan) {
-    var rows = new LinkedHashMap<String, Stream<ObjectNode>>();
+    var rows = new LinkedHashMap<String, Stream<Row>>();
     rows.put(
         "pretrain", training(world.pretraining(), plan.seed(), "pretrain", plan.pretrainRows()));
     rows.put("align", training(world.alignment(), plan.seed(), "align", plan.alignRows()));
-    rows.put("work-train", work(world, plan));
-    rows.put(
-        "work-test",
-        number(
-            "work-test",
-            Downstream.test(world, plan.testRows(), plan.evaluationSeed()).stream(),
-            Rows::evaluation));
+    var work = Downstream.train(world, plan.work(), plan.seed()).stream();
+    rows.put("work-train", rows(work, plan.oracleRisk() ? Rows::withOracleRisk : Rows::training));
+    var test = Downstream.test(world, plan.testRows(), plan.evaluationSeed()).stream();
+    rows.put("work-test", rows(test, Rows::evaluation));
     var anchors = Anchors.draw(world, plan.anchorsPerClass(), plan.seed());
-    rows.put(
-        "anchors",
-        number(
-            "anchor",
-            Stream.concat(anchors.harmful().stream(), anchors.benign().stream()),
-            Rows::prompt));
+    var prompts = Stream.concat(anchors.harmful().stream(), anchors.benign().stream());
+    rows.put("anchors", rows(prompts, Rows::prompt));
     for (var set : EvaluationSet.values()) {
-      var prompts = set.draw(world, plan.evaluationRows(), plan.evaluationSeed());
-      rows.put("eval/" + set.id(), number(set.id(), prompts.stream(), Rows::evaluation));
+      var chats = set.draw(world, plan.evaluationRows(), plan.evaluationSeed()).stream();
+      rows.put("eval/" + set.id(), rows(chats, Rows::evaluation));
     }
     var files = new LinkedHashMap<String, Path>();
     rows.forEach((name, lines) -> files.put(name, write(folder.resolve(name + ".jsonl"), lines)));
     return files;
   }
 
-  private static Stream<ObjectNode> work(World world, Plan plan) {
-    BiFunction<String, Chat, ObjectNode> row =
-        plan.oracleRisk() ? Rows::withOracleRisk : Rows::training;
-    return number("work", Downstream.train(world, plan.work(), plan.seed()).stream(), row);
+  /** A row that only lacks its id, which is the file's name and the line's number from 0. */
+  private interface Row {
+    ObjectNode withId(String id);
   }
 
-  private static Stream<ObjectNode> training(Draw<Item> draw, long seed, String name, int rows) {
-    return number(name, draw.stream(new Dice(seed, name)).limit(rows), Rows::training);
+  private static Stream<Row> training(Draw<Item> draw, long seed, String name, int rows) {
+    return rows(draw.stream(new Dice(seed, name)).limit(rows), Rows::training);
   }
 
-  private static <T> Stream<ObjectNode> number(
-      String name, Stream<T> items, BiFunction<String, T, ObjectNode> row) {
-    var count = new int[1];
-    return items.map(item -> row.apply("%s-%06d".formatted(name, count[0]++), item));
+  private static <T> Stream<Row> rows(Stream<T> items, BiFunction<String, T, ObjectNode> row) {
+    return items.map(item -> id -> row.apply(id, item));
   }
 
-  private static Path write(Path file, Stream<ObjectNode> rows) {
+  private static Path write(Path file, Stream<Row> rows) {
     try {
       Files.createDirectories(file.toAbsolutePath().getParent());
       var partial = file.resolveSibling(file.getFileName() + ".partial");
+      var name = file.getFileName().toString().replace(".jsonl", "");
+      int number = 0;
       try (var out = Files.newBufferedWriter(partial)) {
-        for (var row : (Iterable<ObjectNode>) rows::iterator) {
-          out.write(JSON.writeValueAsString(row));
+        for (var row : (Iterable<Row>) rows::iterator) {
+          out.write(JSON.writeValueAsString(row.withId("%s-%06d".formatted(name, number++))));
           out.write('\n');
         }
       }
