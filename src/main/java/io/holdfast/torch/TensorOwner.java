@@ -1,0 +1,29 @@
+package io.holdfast.torch;
+
+import java.util.ArrayList;
+import java.util.List;
+import org.bytedeco.javacpp.Pointer;
+
+/** Keeps native objects alive beyond the scope they were made in, and frees them together. */
+public final class TensorOwner implements AutoCloseable {
+  private final List<Pointer> owned = new ArrayList<>();
+
+  /** Takes a native object over; it lives until this owner closes. */
+  public <P extends Pointer> P own(P pointer) {
+    pointer.retainReference();
+    owned.add(pointer);
+    return pointer;
+  }
+
+  /** Frees one of the owned objects now. */
+  public void release(Pointer pointer) {
+    owned.removeIf(candidate -> candidate == pointer);
+    pointer.releaseReference();
+  }
+
+  @Override
+  public void close() {
+    owned.reversed().forEach(Pointer::releaseReference);
+    owned.clear();
+  }
+}

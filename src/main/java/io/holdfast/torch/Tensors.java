@@ -1,0 +1,174 @@
+package io.holdfast.torch;
+
+import static org.bytedeco.pytorch.global.torch.from_blob;
+
+import io.holdfast.kernels.DType;
+import io.holdfast.kernels.Matrix;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import org.bytedeco.javacpp.Pointer;
+import org.bytedeco.pytorch.BoolOptional;
+import org.bytedeco.pytorch.DeviceOptional;
+import org.bytedeco.pytorch.LayoutOptional;
+import org.bytedeco.pytorch.MemoryFormatOptional;
+import org.bytedeco.pytorch.ScalarTypeOptional;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.TensorOptions;
+import org.bytedeco.pytorch.global.torch;
+import org.bytedeco.pytorch.global.torch.ScalarType;
+
+/** Tensors from Java values and memory, and tensors seen as memory. */
+public final class Tensors {
+  private static final ValueLayout.OfFloat FLOAT = ValueLayout.JAVA_FLOAT_UNALIGNED;
+  private static final ValueLayout.OfLong LONG = ValueLayout.JAVA_LONG_UNALIGNED;
+
+  static {
+    LibTorch.ready();
+  }
+
+  private Tensors() {}
+
+  /** An uninitialised float32 tensor. */
+  public static Tensor empty(long... shape) {
+    return empty(ScalarType.Float, shape);
+  }
+
+  /** An uninitialised tensor. */
+  public static Tensor empty(ScalarType type, long... shape) {
+    return torch.empty(
+        shape,
+        new ScalarTypeOptional(type),
+        new LayoutOptional(),
+        new DeviceOptional(),
+        new BoolOptional(),
+        new MemoryFormatOptional());
+  }
+
+  /** A float32 tensor of zeros. */
+  public static Tensor zeros(long... shape) {
+    return torch.zeros(shape);
+  }
+
+  /** A tensor with a copy of these values. */
+  public static Tensor of(float[] values, long... shape) {
+    var tensor = empty(ScalarType.Float, shape);
+    MemorySegment.copy(values, 0, memory(tensor), FLOAT, 0, values.length);
+    return tensor;
+  }
+
+  /** An int64 tensor with a copy of these values. */
+  public static Tensor of(long[] values, long... shape) {
+    var tensor = empty(ScalarType.Long, shape);
+    MemorySegment.copy(values, 0, memory(tensor), LONG, 0, values.length);
+    return tensor;
+  }
+
+  /** A boolean tensor with a copy of these values. */
+  public static Tensor of(boolean[] values, long... shape) {
+    var tensor = empty(ScalarType.Bool, shape);
+    var memory = memory(tensor);
+    for (int i = 0; i < values.length; i++) {
+      memory.set(ValueLayout.JAVA_BYTE, i, (byte) (values[i] ? 1 : 0));
+    }
+    return tensor;
+  }
+
+  /** The values of a float32 tensor, in row-major order. */
+  public static float[] floats(Tensor tensor) {
+    try (var scope = Scope.open()) {
+      var dense = tensor.detach().to(ScalarType.Float).contiguous();
+      float[] values = new float[Math.toIntExact(dense.numel())];
+      MemorySegment.copy(memory(dense), FLOAT, 0, values, 0, values.length);
+      return values;
+    }
+  }
+
+  /** The values of an int64 tensor, in row-major order. */
+  public static long[] longs(Tensor tensor) {
+    try (var scope = Scope.open()) {
+      var dense = tensor.contiguous();
+      long[] values = new long[Math.toIntExact(dense.numel())];
+      MemorySegment.copy(memory(dense), LONG, 0, values, 0, values.length);
+      return values;
+    }
+  }
+
+  /**
+   * A tensor that shares this memory. The memory must outlive the tensor, and must not be written
+   * through it when it is a read-only mapping.
+   */
+  public static Tensor sharing(MemorySegment memory, DType dtype, long... shape) {
+    return from_blob(
+        new Address(memory.address()), shape, new TensorOptions(scalarType(dtype)));
+  }
+
+  /**
+   * The memory of a contiguous CPU tensor; valid as long as the tensor.
+   *
+   * @throws IllegalArgumentException if the tensor is strided
+   */
+  public static MemorySegment memory(Tensor tensor) {
+    if (!tensor.is_contiguous()) {
+      throw new IllegalArgumentException("only a contiguous tensor is one piece of memory");
+    }
+    return MemorySegment.ofAddress(tensor.data_ptr().address())
+        .reinterpret(Math.multiplyExact(tensor.numel(), tensor.itemsize()));
+  }
+
+  /** A contiguous tensor as the matrix {@code [product of leading dimensions, last dimension]}. */
+  public static Matrix matrix(Tensor tensor) {
+    long columns = tensor.dim() == 0 ? 1 : tensor.size(-1);
+    long rows = columns == 0 ? 0 : tensor.numel() / columns;
+    return Matrix.dense(memory(tensor), rows, columns, dtype(tensor.scalar_type()));
+  }
+
+  /** LibTorch's name of an element type. */
+  public static ScalarType scalarType(DType dtype) {
+    return switch (dtype) {
+      case FLOAT32 -> ScalarType.Float;
+      case BFLOAT16 -> ScalarType.BFloat16;
+      case FLOAT16 -> ScalarType.Half;
+      case FLOAT64 -> ScalarType.Double;
+      case INT64 -> ScalarType.Long;
+      case INT32 -> ScalarType.Int;
+      case INT16 -> ScalarType.Short;
+      case INT8 -> ScalarType.Char;
+      case UINT8 -> ScalarType.Byte;
+      case BOOL -> ScalarType.Bool;
+    };
+  }
+
+  /** Our name of LibTorch's element type. */
+  public static DType dtype(ScalarType type) {
+    return switch (type.intern()) {
+      case Float -> DType.FLOAT32;
+      case BFloat16 -> DType.BFLOAT16;
+      case Half -> DType.FLOAT16;
+      case Double -> DType.FLOAT64;
+      case Long -> DType.INT64;
+      case Int -> DType.INT32;
+      case Short -> DType.INT16;
+      case Char -> DType.INT8;
+      case Byte -> DType.UINT8;
+      case Bool -> DType.BOOL;
+      default -> throw new IllegalArgumentException("no kernel works on " + type);
+    };
+  }
+
+  /** The shape of a tensor. */
+  public static long[] shape(Tensor tensor) {
+    long[] shape = new long[Math.toIntExact(tensor.dim())];
+    for (int i = 0; i < shape.length; i++) {
+      shape[i] = tensor.size(i);
+    }
+    return shape;
+  }
+
+  /** An address that nobody frees. */
+  private static final class Address extends Pointer {
+    Address(long address) {
+      super((Pointer) null);
+      this.address = address;
+    }
+  }
+}

@@ -1,0 +1,2 @@
+/** The little that is ours on top of LibTorch: scopes, owners, views of tensors as memory. */
+package io.holdfast.torch;
