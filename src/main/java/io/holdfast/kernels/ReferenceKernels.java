@@ -1,4 +1,237 @@
 package io.holdfast.kernels;
 
-/** Placeholder so that the interface's Javadoc resolves. */
-abstract class ReferenceKernels implements Kernels {}
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.util.List;
+
+/**
+ * The kernels as their formulas say, in plain Java and double precision: slow, obviously right, and
+ * the oracle of every other back end. Works on float32 memory.
+ */
+public final class ReferenceKernels implements Kernels {
+  private static final ValueLayout.OfFloat FLOAT = ValueLayout.JAVA_FLOAT_UNALIGNED;
+  private static final ValueLayout.OfLong LONG = ValueLayout.JAVA_LONG_UNALIGNED;
+
+  @Override
+  public String name() {
+    return "reference";
+  }
+
+  @Override
+  public void project(Matrix h, MemorySegment rows, Matrix u, Matrix c) {
+    for (long r = 0; r < c.rows(); r++) {
+      double[] coefficients = coefficients(h, row(rows, r), u);
+      for (int k = 0; k < coefficients.length; k++) {
+        set(c, r, k, coefficients[k]);
+      }
+    }
+  }
+
+  @Override
+  public void ablate(Matrix h, Matrix u) {
+    for (long r = 0; r < h.rows(); r++) {
+      double[] coefficients = coefficients(h, r, u);
+      for (int k = 0; k < coefficients.length; k++) {
+        coefficients[k] = -coefficients[k];
+      }
+      addInSubspace(h, r, u, coefficients);
+    }
+  }
+
+  @Override
+  public void constrain(
+      Matrix g,
+      Matrix h,
+      MemorySegment rows,
+      Matrix u,
+      Matrix c,
+      MemorySegment filter,
+      MemorySegment weight,
+      MemorySegment penalty) {
+    for (long r = 0; r < c.rows(); r++) {
+      long at = row(rows, r);
+      double[] inGradient = coefficients(g, at, u);
+      double[] inHidden = coefficients(h, at, u);
+      double distance = 0;
+      for (int k = 0; k < inHidden.length; k++) {
+        double moved = inHidden[k] - get(c, r, k);
+        distance += moved * moved;
+        inHidden[k] = times(weight, r, moved) - times(filter, r, inGradient[k]);
+      }
+      addInSubspace(g, at, u, inHidden);
+      if (penalty != null) {
+        penalty.set(FLOAT, r * Float.BYTES, (float) distance);
+      }
+    }
+  }
+
+  @Override
+  public void crossEntropyKl(
+      Matrix z,
+      Matrix reference,
+      MemorySegment labels,
+      MemorySegment ceWeight,
+      MemorySegment klWeight,
+      KlDirection direction,
+      MemorySegment ce,
+      MemorySegment kl) {
+    for (long r = 0; r < z.rows(); r++) {
+      double[] logP = logSoftmax(z, r);
+      double[] logQ = reference == null ? logP : logSoftmax(reference, r);
+      double divergence = divergence(logP, logQ, direction);
+      long label = labels.get(LONG, r * Long.BYTES);
+      ce.set(FLOAT, r * Float.BYTES, (float) (label < 0 ? 0 : -logP[(int) label]));
+      if (kl != null) {
+        kl.set(FLOAT, r * Float.BYTES, (float) divergence);
+      }
+      for (int j = 0; j < logP.length; j++) {
+        double p = Math.exp(logP[j]);
+        double fromLabel = label < 0 ? 0 : times(ceWeight, r, p - (j == label ? 1 : 0));
+        double fromReference =
+            switch (direction) {
+              case FORWARD -> p - Math.exp(logQ[j]);
+              case REVERSE -> p == 0 ? 0 : p * (logP[j] - logQ[j] - divergence);
+              case null -> 0;
+            };
+        set(z, r, j, fromLabel + times(klWeight, r, fromReference));
+      }
+    }
+  }
+
+  private static double divergence(double[] logP, double[] logQ, KlDirection direction) {
+    double sum = 0;
+    for (int j = 0; j < logP.length && direction != null; j++) {
+      boolean forward = direction == KlDirection.FORWARD;
+      double from = forward ? logQ[j] : logP[j];
+      double to = forward ? logP[j] : logQ[j];
+      // 0 log 0 is 0.
+      sum += Math.exp(from) == 0 ? 0 : Math.exp(from) * (from - to);
+    }
+    return sum;
+  }
+
+  @Override
+  public void adamw(List<AdamwTensor> tensors, AdamwStep step) {
+    double firstCorrection = 1 - Math.pow(step.beta1(), step.step());
+    double secondCorrection = 1 - Math.pow(step.beta2(), step.step());
+    for (var tensor : tensors) {
+      double[][] gradient = filtered(tensor, step.gradientScale());
+      var p = tensor.parameter();
+      for (int i = 0; i < p.rows(); i++) {
+        for (int j = 0; j < p.columns(); j++) {
+          double g = gradient[i][j];
+          double before = get(p, i, j);
+          double m = step.beta1() * get(tensor.firstMoment(), i, j) + (1 - step.beta1()) * g;
+          double v = step.beta2() * get(tensor.secondMoment(), i, j) + (1 - step.beta2()) * g * g;
+          double after = before * (1 - step.lr() * tensor.weightDecay());
+          after -=
+              step.lr() * (m / firstCorrection) / (Math.sqrt(v / secondCorrection) + step.eps());
+          if (tensor.reference() != null) {
+            after -= step.lr() * tensor.pull() * (before - get(tensor.reference(), i, j));
+          }
+          set(tensor.firstMoment(), i, j, m);
+          set(tensor.secondMoment(), i, j, v);
+          set(p, i, j, after);
+        }
+      }
+    }
+  }
+
+  /** {@code g scale}, minus its component in the basis where there is one. */
+  private static double[][] filtered(AdamwTensor tensor, double scale) {
+    int rows = Math.toIntExact(tensor.gradient().rows());
+    int columns = Math.toIntExact(tensor.gradient().columns());
+    var g = new double[rows][columns];
+    for (int i = 0; i < rows; i++) {
+      for (int j = 0; j < columns; j++) {
+        g[i][j] = scale * get(tensor.gradient(), i, j);
+      }
+    }
+    var u = tensor.basis();
+    for (int k = 0; u != null && k < u.columns(); k++) {
+      for (int j = 0; j < columns; j++) {
+        double along = 0;
+        for (int i = 0; i < rows; i++) {
+          along += get(u, i, k) * scale * get(tensor.gradient(), i, j);
+        }
+        for (int i = 0; i < rows; i++) {
+          g[i][j] -= get(u, i, k) * along;
+        }
+      }
+    }
+    return g;
+  }
+
+  @Override
+  public double norm(List<Matrix> gradients) {
+    double sum = 0;
+    for (var gradient : gradients) {
+      for (long i = 0; i < gradient.rows(); i++) {
+        for (long j = 0; j < gradient.columns(); j++) {
+          double x = get(gradient, i, j);
+          sum += x * x;
+        }
+      }
+    }
+    return Math.sqrt(sum);
+  }
+
+  /** {@code U^T x} for row x of a matrix. */
+  private static double[] coefficients(Matrix matrix, long row, Matrix u) {
+    var coefficients = new double[Math.toIntExact(u.columns())];
+    for (long i = 0; i < u.rows(); i++) {
+      double x = get(matrix, row, i);
+      for (int k = 0; k < coefficients.length; k++) {
+        coefficients[k] += x * get(u, i, k);
+      }
+    }
+    return coefficients;
+  }
+
+  /** {@code x <- x + U coefficients} for row x of a matrix. */
+  private static void addInSubspace(Matrix matrix, long row, Matrix u, double[] coefficients) {
+    for (long i = 0; i < u.rows(); i++) {
+      double x = get(matrix, row, i);
+      for (int k = 0; k < coefficients.length; k++) {
+        x += coefficients[k] * get(u, i, k);
+      }
+      set(matrix, row, i, x);
+    }
+  }
+
+  private static double[] logSoftmax(Matrix z, long row) {
+    var values = new double[Math.toIntExact(z.columns())];
+    double largest = Double.NEGATIVE_INFINITY;
+    for (int j = 0; j < values.length; j++) {
+      values[j] = get(z, row, j);
+      largest = Math.max(largest, values[j]);
+    }
+    double sum = 0;
+    for (double value : values) {
+      sum += Math.exp(value - largest);
+    }
+    double logSum = largest + Math.log(sum);
+    for (int j = 0; j < values.length; j++) {
+      values[j] -= logSum;
+    }
+    return values;
+  }
+
+  private static long row(MemorySegment rows, long r) {
+    return rows == null ? r : rows.get(LONG, r * Long.BYTES);
+  }
+
+  /** A weight of exactly 0 switches its term off, even where the term is not finite. */
+  private static double times(MemorySegment weights, long r, double term) {
+    double weight = weights == null ? 0 : weights.get(FLOAT, r * Float.BYTES);
+    return weight == 0 ? 0 : weight * term;
+  }
+
+  private static double get(Matrix matrix, long i, long j) {
+    return matrix.data().get(FLOAT, (i * matrix.stride() + j) * Float.BYTES);
+  }
+
+  private static void set(Matrix matrix, long i, long j, double value) {
+    matrix.data().set(FLOAT, (i * matrix.stride() + j) * Float.BYTES, (float) value);
+  }
+}

@@ -98,8 +98,7 @@ public final class Tensors {
    * through it when it is a read-only mapping.
    */
   public static Tensor sharing(MemorySegment memory, DType dtype, long... shape) {
-    return from_blob(
-        new Address(memory.address()), shape, new TensorOptions(scalarType(dtype)));
+    return from_blob(new Address(memory.address()), shape, new TensorOptions(scalarType(dtype)));
   }
 
   /**

@@ -1,0 +1,161 @@
+package io.holdfast.guard;
+
+import io.holdfast.HoldfastException;
+import io.holdfast.checkpoint.Safetensors;
+import io.holdfast.checkpoint.SafetensorsWriter;
+import io.holdfast.checkpoint.TensorEntry;
+import io.holdfast.kernels.DType;
+import io.holdfast.kernels.Matrix;
+import java.lang.foreign.Arena;
+import java.lang.foreign.ValueLayout;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.SortedMap;
+import java.util.TreeMap;
+
+/**
+ * Where safety lives in the residual stream: for each guarded layer an orthonormal basis, and the
+ * squared length of the mean difference between harmful and benign prompts, which gives the penalty
+ * its scale.
+ */
+public final class SafetySubspace implements AutoCloseable {
+  private final Arena arena = Arena.ofShared();
+  private final SortedMap<Integer, Matrix> bases = new TreeMap<>();
+  private final SortedMap<Integer, Double> scales = new TreeMap<>();
+  private final String modelHash;
+
+  /**
+   * A subspace.
+   *
+   * @param bases by slot of the residual stream, row-major {@code [d][k]} with orthonormal columns
+   * @param scales by slot, the squared norm of the mean difference
+   * @param modelHash of the model it was fitted on; it is refused on another
+   */
+  public SafetySubspace(
+      SortedMap<Integer, double[][]> bases, SortedMap<Integer, Double> scales, String modelHash) {
+    this.modelHash = modelHash;
+    this.scales.putAll(scales);
+    bases.forEach((layer, basis) -> this.bases.put(layer, matrix(basis)));
+  }
+
+  private Matrix matrix(double[][] basis) {
+    int rank = basis[0].length;
+    var memory = arena.allocate(ValueLayout.JAVA_FLOAT, (long) basis.length * rank);
+    for (int i = 0; i < basis.length; i++) {
+      for (int j = 0; j < rank; j++) {
+        memory.setAtIndex(ValueLayout.JAVA_FLOAT, (long) i * rank + j, (float) basis[i][j]);
+      }
+    }
+    return Matrix.dense(memory, basis.length, rank, DType.FLOAT32);
+  }
+
+  /** The guarded slots of the residual stream, ascending. */
+  public List<Integer> layers() {
+    return List.copyOf(bases.keySet());
+  }
+
+  /** Directions per layer. */
+  public int rank() {
+    return Math.toIntExact(bases.firstEntry().getValue().columns());
+  }
+
+  /** Basis {@code [d, k]} at a slot. */
+  public Matrix basis(int layer) {
+    return bases.get(layer);
+  }
+
+  /** Squared norm of the mean difference at a slot. */
+  public double scale(int layer) {
+    return scales.get(layer);
+  }
+
+  /** Hash of the model it belongs to. */
+  public String modelHash() {
+    return modelHash;
+  }
+
+  /** Writes the subspace as safetensors, with what is needed to refuse it elsewhere. */
+  public void save(Path file, Map<String, String> about) {
+    var metadata = new TreeMap<>(about);
+    metadata.put("holdfast", "safety-subspace 1");
+    metadata.put("model", modelHash);
+    scales.forEach((layer, scale) -> metadata.put("scale." + layer, Double.toString(scale)));
+    var tensors = new ArrayList<TensorEntry>();
+    bases.forEach(
+        (layer, basis) ->
+            tensors.add(
+                new TensorEntry(
+                    "layer." + layer,
+                    DType.FLOAT32,
+                    List.of(basis.rows(), basis.columns()),
+                    basis.data())));
+    SafetensorsWriter.write(file, tensors, metadata);
+  }
+
+  /**
+   * Reads a subspace.
+   *
+   * @param modelHash of the model it is to guard
+   * @throws HoldfastException if it was fitted on another model or is not orthonormal
+   */
+  public static SafetySubspace load(Path file, String modelHash) {
+    try (var tensors = Safetensors.open(file)) {
+      var metadata = tensors.metadata();
+      if (!"safety-subspace 1".equals(metadata.get("holdfast"))) {
+        throw HoldfastException.input(
+            "%s: not a safety subspace; make one with a `contrast` in the configuration", file);
+      }
+      if (!modelHash.equals(metadata.get("model"))) {
+        throw HoldfastException.input(
+            "%s: this subspace was fitted on another model (%s, here %s). Fit it on this one.",
+            file, metadata.get("model"), modelHash);
+      }
+      var bases = new TreeMap<Integer, double[][]>();
+      var scales = new TreeMap<Integer, Double>();
+      for (var name : tensors.names()) {
+        int layer = Integer.parseInt(name.substring("layer.".length()));
+        bases.put(layer, values(tensors.get(name)));
+        scales.put(layer, Double.parseDouble(metadata.get("scale." + layer)));
+        checkOrthonormal(bases.get(layer), file, name);
+      }
+      return new SafetySubspace(bases, scales, modelHash);
+    }
+  }
+
+  private static double[][] values(TensorEntry tensor) {
+    int rows = Math.toIntExact(tensor.sizes()[0]);
+    int columns = Math.toIntExact(tensor.sizes()[1]);
+    var values = new double[rows][columns];
+    for (int i = 0; i < rows; i++) {
+      for (int j = 0; j < columns; j++) {
+        values[i][j] =
+            tensor.data().get(ValueLayout.JAVA_FLOAT_UNALIGNED, 4L * ((long) i * columns + j));
+      }
+    }
+    return values;
+  }
+
+  private static void checkOrthonormal(double[][] basis, Path file, String name) {
+    int rank = basis[0].length;
+    for (int a = 0; a < rank; a++) {
+      for (int b = a; b < rank; b++) {
+        double dot = 0;
+        for (double[] row : basis) {
+          dot += row[a] * row[b];
+        }
+        if (!(Math.abs(dot - (a == b ? 1 : 0)) < 1e-4)) {
+          throw HoldfastException.input(
+              "%s: the columns of %s are not orthonormal (column %d times column %d is %s)",
+              file, name, a, b, dot);
+        }
+      }
+    }
+  }
+
+  @Override
+  public void close() {
+    arena.close();
+  }
+}

@@ -1,0 +1,13 @@
+package io.holdfast.model;
+
+import org.bytedeco.pytorch.Tensor;
+
+/**
+ * A low-rank update {@code scale B A} of a weight (LoRA, Hu et al. 2021).
+ *
+ * @param a {@code [rank, in]}
+ * @param b {@code [out, rank]}
+ * @param scale {@code alpha / rank}, or {@code alpha / sqrt(rank)} when rank-stabilised
+ * @param dropout probability with which an input value is dropped while training
+ */
+public record LowRank(Tensor a, Tensor b, double scale, double dropout) {}

@@ -1,0 +1,64 @@
+package io.holdfast.model;
+
+import org.bytedeco.pytorch.Scalar;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.TensorOptional;
+import org.bytedeco.pytorch.global.torch;
+
+/** One linear map of the decoder, with a low-rank adapter where one was attached. */
+final class Projection {
+  private final String module;
+  private final Tensor weight;
+  private final TensorOptional bias;
+  private LowRank adapter;
+
+  /**
+   * A linear map.
+   *
+   * @param module its name in the checkpoint, without {@code .weight}
+   * @param weight {@code [out, in]}
+   * @param bias {@code [out]} or null
+   */
+  Projection(String module, Tensor weight, Tensor bias) {
+    this.module = module;
+    this.weight = weight;
+    this.bias = bias == null ? new TensorOptional() : new TensorOptional(bias);
+    this.bias.retainReference();
+  }
+
+  String module() {
+    return module;
+  }
+
+  Tensor weight() {
+    return weight;
+  }
+
+  LowRank adapter() {
+    return adapter;
+  }
+
+  void attach(LowRank newAdapter) {
+    this.adapter = newAdapter;
+  }
+
+  /**
+   * {@code x W^T + b}, plus {@code scale (dropout(x) A^T) B^T} where an adapter is active.
+   *
+   * @param x {@code [.., in]}
+   */
+  Tensor apply(Tensor x, AdapterMode mode) {
+    var y = torch.linear(x, weight, bias);
+    if (adapter == null || mode == AdapterMode.OFF) {
+      return y;
+    }
+    boolean drop = mode == AdapterMode.TRAIN && adapter.dropout() > 0;
+    var input = drop ? torch.dropout(x, adapter.dropout(), true) : x;
+    var update = torch.linear(torch.linear(input, adapter.a()), adapter.b());
+    return y.add(update, new Scalar(adapter.scale()));
+  }
+
+  void release() {
+    bias.releaseReference();
+  }
+}

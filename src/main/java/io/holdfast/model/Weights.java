@@ -1,0 +1,176 @@
+package io.holdfast.model;
+
+import io.holdfast.HoldfastException;
+import io.holdfast.checkpoint.ModelFolder;
+import io.holdfast.kernels.DType;
+import io.holdfast.torch.Scope;
+import io.holdfast.torch.TensorOwner;
+import io.holdfast.torch.Tensors;
+import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.SequencedMap;
+import java.util.TreeSet;
+import org.bytedeco.pytorch.GeneratorOptional;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch;
+import org.bytedeco.pytorch.global.torch.ScalarType;
+
+/** The weights of a decoder by their names in the checkpoint. */
+public final class Weights implements AutoCloseable {
+  private final SequencedMap<String, Tensor> tensors = new LinkedHashMap<>();
+  private final TensorOwner owner = new TensorOwner();
+  private final AutoCloseable source;
+
+  private Weights(AutoCloseable source) {
+    this.source = source;
+  }
+
+  /**
+   * The weights of a folder in float32. Where the file holds float32 they are the mapped file
+   * itself, read-only and without a copy.
+   *
+   * @param folder closed with the weights
+   */
+  public static Weights mapped(ModelFolder folder, Architecture architecture) {
+    var weights = new Weights(folder);
+    var expected = shapes(architecture);
+    check(folder, expected, architecture);
+    try (var scope = Scope.open()) {
+      expected.forEach(
+          (name, shape) -> {
+            var entry = folder.tensor(name);
+            if (!Arrays.equals(entry.sizes(), shape)) {
+              throw HoldfastException.input(
+                  "%s: tensor %s has shape %s, config.json asks for %s",
+                  folder.path(), name, entry.shape(), Arrays.toString(shape));
+            }
+            var tensor = Tensors.sharing(entry.data(), entry.dtype(), shape);
+            weights.put(
+                name, entry.dtype() == DType.FLOAT32 ? tensor : tensor.to(ScalarType.Float));
+          });
+    }
+    return weights;
+  }
+
+  private static void check(
+      ModelFolder folder, SequencedMap<String, long[]> expected, Architecture architecture) {
+    var surplus = new TreeSet<>(folder.names());
+    surplus.removeAll(expected.keySet());
+    // Old checkpoints carry a buffer that is computed anyway, and some repeat a tied head.
+    surplus.removeIf(name -> name.endsWith("rotary_emb.inv_freq"));
+    if (architecture.tied()) {
+      surplus.remove("lm_head.weight");
+    }
+    var missing = new TreeSet<>(expected.keySet());
+    missing.removeAll(folder.names());
+    if (!missing.isEmpty() || !surplus.isEmpty()) {
+      throw HoldfastException.input(
+          "%s: config.json and the weights do not belong together: %s%s. Check"
+              + " tie_word_embeddings, attention_bias, mlp_bias and num_hidden_layers.",
+          folder.path(),
+          missing.isEmpty() ? "" : missing.size() + " tensors missing, first " + missing.first(),
+          surplus.isEmpty()
+              ? ""
+              : (missing.isEmpty() ? "" : "; ")
+                  + surplus.size()
+                  + " unknown tensors, first "
+                  + surplus.first());
+    }
+  }
+
+  /**
+   * New weights as {@code transformers} initialises them: normal with deviation 0.02, norms one,
+   * biases zero.
+   */
+  public static Weights random(Architecture architecture, long seed) {
+    var weights = new Weights(() -> {});
+    try (var scope = Scope.open()) {
+      torch.manual_seed(seed);
+      shapes(architecture)
+          .forEach(
+              (name, shape) -> {
+                var tensor = Tensors.empty(shape);
+                if (name.endsWith("norm.weight")) {
+                  tensor.fill_(new org.bytedeco.pytorch.Scalar(1.0f));
+                } else if (name.endsWith(".bias")) {
+                  tensor.zero_();
+                } else {
+                  tensor.normal_(0, 0.02, new GeneratorOptional());
+                }
+                weights.put(name, tensor);
+              });
+    }
+    return weights;
+  }
+
+  /** The same weights in memory of their own, which training may write. */
+  public Weights copy() {
+    var copy = new Weights(() -> {});
+    try (var scope = Scope.open()) {
+      tensors.forEach((name, tensor) -> copy.put(name, tensor.detach().clone()));
+    }
+    return copy;
+  }
+
+  private void put(String name, Tensor tensor) {
+    tensors.put(name, owner.own(tensor));
+  }
+
+  /** One weight. */
+  public Tensor get(String name) {
+    var tensor = tensors.get(name);
+    if (tensor == null) {
+      throw new IllegalArgumentException("no weight is called " + name);
+    }
+    return tensor;
+  }
+
+  /** All weights, in the order of the forward pass. */
+  public SequencedMap<String, Tensor> all() {
+    return tensors;
+  }
+
+  /** The name and shape of every weight that an architecture needs. */
+  static SequencedMap<String, long[]> shapes(Architecture a) {
+    var shapes = new LinkedHashMap<String, long[]>();
+    long query = (long) a.heads() * a.headDim();
+    long keyValue = (long) a.kvHeads() * a.headDim();
+    shapes.put("model.embed_tokens.weight", new long[] {a.vocabulary(), a.hidden()});
+    for (int layer = 0; layer < a.layers(); layer++) {
+      var prefix = "model.layers." + layer + ".";
+      shapes.put(prefix + "input_layernorm.weight", new long[] {a.hidden()});
+      var attention = prefix + "self_attn.";
+      linear(shapes, attention + "q_proj", query, a.hidden(), a.attentionBias());
+      linear(shapes, attention + "k_proj", keyValue, a.hidden(), a.attentionBias());
+      linear(shapes, attention + "v_proj", keyValue, a.hidden(), a.attentionBias());
+      linear(shapes, attention + "o_proj", a.hidden(), query, a.attentionBias());
+      shapes.put(prefix + "post_attention_layernorm.weight", new long[] {a.hidden()});
+      linear(shapes, prefix + "mlp.gate_proj", a.intermediate(), a.hidden(), a.mlpBias());
+      linear(shapes, prefix + "mlp.up_proj", a.intermediate(), a.hidden(), a.mlpBias());
+      linear(shapes, prefix + "mlp.down_proj", a.hidden(), a.intermediate(), a.mlpBias());
+    }
+    shapes.put("model.norm.weight", new long[] {a.hidden()});
+    if (!a.tied()) {
+      shapes.put("lm_head.weight", new long[] {a.vocabulary(), a.hidden()});
+    }
+    return shapes;
+  }
+
+  private static void linear(
+      SequencedMap<String, long[]> shapes, String module, long out, long in, boolean biased) {
+    shapes.put(module + ".weight", new long[] {out, in});
+    if (biased) {
+      shapes.put(module + ".bias", new long[] {out});
+    }
+  }
+
+  @Override
+  public void close() {
+    owner.close();
+    try {
+      source.close();
+    } catch (Exception e) {
+      throw new IllegalStateException("the source of the weights did not close", e);
+    }
+  }
+}

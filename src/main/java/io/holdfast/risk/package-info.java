@@ -1,0 +1,2 @@
+/** How dangerous an example is. */
+package io.holdfast.risk;

@@ -1,0 +1,4 @@
+package io.holdfast.text;
+
+/** One turn of a conversation. */
+public record Message(String role, String content) {}

@@ -1,0 +1,132 @@
+package io.holdfast.train;
+
+import io.holdfast.kernels.AdamwStep;
+import io.holdfast.kernels.AdamwTensor;
+import io.holdfast.kernels.DType;
+import io.holdfast.kernels.Kernels;
+import io.holdfast.kernels.Matrix;
+import io.holdfast.torch.NoGrad;
+import io.holdfast.torch.Scope;
+import io.holdfast.torch.TensorOwner;
+import io.holdfast.torch.Tensors;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.SequencedMap;
+import org.bytedeco.pytorch.Tensor;
+
+/** The AdamW optimizer over a set of named parameters, each step one pass over their memory. */
+public final class Adamw implements AutoCloseable {
+  /**
+   * Its constants.
+   *
+   * @param weightDecay decoupled decay of matrices; norms and biases are spared
+   */
+  public record Settings(double beta1, double beta2, double eps, double weightDecay) {}
+
+  private final Kernels kernels;
+  private final Settings settings;
+  private final SequencedMap<String, Tensor> parameters;
+  private final SequencedMap<String, Tensor> firstMoments = new LinkedHashMap<>();
+  private final SequencedMap<String, Tensor> secondMoments = new LinkedHashMap<>();
+  private final TensorOwner owner = new TensorOwner();
+  private long step;
+
+  /** An optimizer with moments of zero. */
+  public Adamw(Kernels kernels, Settings settings, SequencedMap<String, Tensor> parameters) {
+    this.kernels = kernels;
+    this.settings = settings;
+    this.parameters = parameters;
+    try (var scope = Scope.open()) {
+      parameters.forEach(
+          (name, parameter) -> {
+            firstMoments.put(name, owner.own(Tensors.zeros(Tensors.shape(parameter))));
+            secondMoments.put(name, owner.own(Tensors.zeros(Tensors.shape(parameter))));
+          });
+    }
+  }
+
+  /** Steps taken. */
+  public long steps() {
+    return step;
+  }
+
+  /** First moments by parameter name, for a checkpoint. */
+  public SequencedMap<String, Tensor> firstMoments() {
+    return firstMoments;
+  }
+
+  /** Second moments by parameter name, for a checkpoint. */
+  public SequencedMap<String, Tensor> secondMoments() {
+    return secondMoments;
+  }
+
+  /** Goes on from a checkpoint whose moments have been copied into this optimizer's. */
+  public void resume(long steps) {
+    this.step = steps;
+  }
+
+  /** The 2-norm of all gradients together, NaN or infinite where one of them is. */
+  public double gradientNorm() {
+    try (var scope = Scope.open()) {
+      var gradients = new ArrayList<Matrix>();
+      parameters.values().stream()
+          .map(Tensor::grad)
+          .filter(Tensor::defined)
+          .forEach(gradient -> gradients.add(row(gradient)));
+      return kernels.norm(gradients);
+    }
+  }
+
+  /**
+   * Updates every parameter that has a gradient, and drops the gradients.
+   *
+   * @param rate learning rate
+   * @param gradientScale factor on the gradients: the clipping coefficient
+   */
+  public void step(double rate, double gradientScale) {
+    step++;
+    try (var scope = Scope.open();
+        var noGrad = NoGrad.on()) {
+      List<AdamwTensor> tensors = new ArrayList<>();
+      parameters.forEach(
+          (name, parameter) -> {
+            var gradient = parameter.grad();
+            if (gradient.defined()) {
+              double decay = parameter.dim() < 2 ? 0 : settings.weightDecay();
+              tensors.add(
+                  AdamwTensor.plain(
+                      row(parameter),
+                      row(gradient),
+                      row(firstMoments.get(name)),
+                      row(secondMoments.get(name)),
+                      decay));
+            }
+          });
+      kernels.adamw(
+          tensors,
+          new AdamwStep(
+              step, rate, settings.beta1(), settings.beta2(), settings.eps(), gradientScale));
+    }
+    dropGradients();
+  }
+
+  /** Forgets the gradients, so that the next backward pass hands over its own memory. */
+  public void dropGradients() {
+    try (var scope = Scope.open()) {
+      parameters.values().forEach(parameter -> parameter.mutable_grad().reset());
+    }
+  }
+
+  /** An element-wise kernel does not care for the shape: one long row. */
+  private static Matrix row(Tensor tensor) {
+    var dense = tensor.is_contiguous() ? tensor : tensor.contiguous();
+    return Matrix.dense(Tensors.memory(dense), 1, tensor.numel(), DType.FLOAT32);
+  }
+
+  @Override
+  public void close() {
+    dropGradients();
+    owner.close();
+  }
+}

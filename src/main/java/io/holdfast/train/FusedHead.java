@@ -1,0 +1,175 @@
+package io.holdfast.train;
+
+import static org.bytedeco.pytorch.global.torch.mm;
+
+import io.holdfast.kernels.Kernels;
+import io.holdfast.kernels.Kernels.KlDirection;
+import io.holdfast.torch.NoGrad;
+import io.holdfast.torch.Scope;
+import io.holdfast.torch.Tensors;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import org.bytedeco.pytorch.Tensor;
+
+/**
+ * The head of the model and its loss in one: hidden states in, their gradient out.
+ *
+ * <p>Labelled rows are worked through in chunks. LibTorch multiplies a chunk with the head, a
+ * kernel turns the logits into their gradient in place, LibTorch multiplies back. At most two
+ * chunks of logits exist at a time (the model's and the reference's), never tokens x vocabulary,
+ * and rows without a label never reach the head.
+ */
+public final class FusedHead {
+  /** Logits of one chunk take about this much memory, but a chunk has at least this many rows. */
+  private static final long CHUNK_BYTES = 64L << 20;
+
+  private static final long CHUNK_ROWS = 1024;
+
+  private final Kernels kernels;
+  private final Tensor weight;
+  private final Tensor referenceWeight;
+  private final KlDirection direction;
+
+  /**
+   * A head.
+   *
+   * @param weight {@code [V, d]}; its gradient is accumulated where it asks for one
+   * @param referenceWeight {@code [V, d]} of the reference model, or null where nothing needs it
+   * @param direction of the divergence
+   */
+  public FusedHead(Kernels kernels, Tensor weight, Tensor referenceWeight, KlDirection direction) {
+    this.kernels = kernels;
+    this.weight = weight;
+    this.referenceWeight = referenceWeight;
+    this.direction = direction;
+  }
+
+  /**
+   * What came out of a batch.
+   *
+   * @param crossEntropy weighted sum of the cross entropies
+   * @param divergence weighted sum of the divergences
+   * @param plainCrossEntropy sum of the cross entropies before weighting
+   * @param plainDivergence sum of the divergences before weighting
+   */
+  public record Loss(
+      double crossEntropy, double divergence, double plainCrossEntropy, double plainDivergence) {
+    /** No rows, no loss. */
+    static final Loss ZERO = new Loss(0, 0, 0, 0);
+
+    Loss plus(Loss other) {
+      return new Loss(
+          crossEntropy + other.crossEntropy,
+          divergence + other.divergence,
+          plainCrossEntropy + other.plainCrossEntropy,
+          plainDivergence + other.plainDivergence);
+    }
+
+    /** The weighted total that training minimises. */
+    public double total() {
+      return crossEntropy + divergence;
+    }
+  }
+
+  /**
+   * The loss of a batch, and its gradient.
+   *
+   * @param hidden {@code [batch, time, d]} after the final norm
+   * @param rows what is labelled
+   * @param referenceRows {@code [rows.withKl(), d]} hidden states of the reference at the first
+   *     rows, or null where no row has a KL weight
+   * @param gradient {@code [batch * time, d]}, zeros; receives the gradient of the loss
+   */
+  public Loss lossAndGradient(Tensor hidden, LossRows rows, Tensor referenceRows, Tensor gradient) {
+    long chunk = Math.max(CHUNK_ROWS, CHUNK_BYTES / (Float.BYTES * Math.max(1, weight.size(0))));
+    var loss = Loss.ZERO;
+    try (var scope = Scope.open();
+        var noGrad = NoGrad.on();
+        var arena = Arena.ofConfined()) {
+      var flat = hidden.detach().reshape(-1, hidden.size(-1));
+      for (int start = 0; start < rows.size(); ) {
+        // A chunk lies on one side of the border between rows with and without a KL weight.
+        int end = start < rows.withKl() ? rows.withKl() : rows.size();
+        int count = (int) Math.min(chunk, end - start);
+        try (var inner = Scope.open()) {
+          boolean kl = start < rows.withKl();
+          var reference = kl ? referenceRows.narrow(0, start, count) : null;
+          loss = loss.plus(chunk(flat, rows, start, count, reference, gradient, arena));
+        }
+        start += count;
+      }
+    }
+    return loss;
+  }
+
+  private Loss chunk(
+      Tensor flat,
+      LossRows rows,
+      int start,
+      int count,
+      Tensor reference,
+      Tensor gradient,
+      Arena arena) {
+    var index = Tensors.of(slice(rows.index(), start, count), count);
+    var selected = flat.index_select(0, index);
+    var head = weight.detach();
+    var logits = mm(selected, head.t());
+    var referenceLogits = reference == null ? null : mm(reference, referenceWeight.t());
+    var ceWeight = floats(arena, rows.ceWeight(), start, count);
+    var klWeight = reference == null ? null : floats(arena, rows.klWeight(), start, count);
+    var ce = arena.allocate(ValueLayout.JAVA_FLOAT, count);
+    var kl = reference == null ? null : arena.allocate(ValueLayout.JAVA_FLOAT, count);
+    var labels = arena.allocate(ValueLayout.JAVA_LONG, count);
+    MemorySegment.copy(rows.labels(), start, labels, ValueLayout.JAVA_LONG, 0, count);
+    kernels.crossEntropyKl(
+        Tensors.matrix(logits),
+        referenceLogits == null ? null : Tensors.matrix(referenceLogits),
+        labels,
+        ceWeight,
+        klWeight,
+        direction,
+        ce,
+        kl);
+    gradient.index_copy_(0, index, mm(logits, head));
+    if (weight.requires_grad()) {
+      accumulate(mm(logits.t(), selected));
+    }
+    return sums(rows, start, count, ce, kl);
+  }
+
+  private void accumulate(Tensor part) {
+    if (weight.grad().defined()) {
+      weight.mutable_grad().add_(part);
+    } else {
+      weight.mutable_grad().put(part);
+    }
+  }
+
+  private static Loss sums(
+      LossRows rows, int start, int count, MemorySegment ce, MemorySegment kl) {
+    double crossEntropy = 0;
+    double divergence = 0;
+    double plainCrossEntropy = 0;
+    double plainDivergence = 0;
+    for (int i = 0; i < count; i++) {
+      double one = ce.getAtIndex(ValueLayout.JAVA_FLOAT, i);
+      double other = kl == null ? 0 : kl.getAtIndex(ValueLayout.JAVA_FLOAT, i);
+      plainCrossEntropy += one;
+      plainDivergence += other;
+      crossEntropy += rows.ceWeight()[start + i] * one;
+      divergence += rows.klWeight()[start + i] * other;
+    }
+    return new Loss(crossEntropy, divergence, plainCrossEntropy, plainDivergence);
+  }
+
+  private static long[] slice(long[] values, int start, int count) {
+    return java.util.Arrays.copyOfRange(values, start, start + count);
+  }
+
+  private static MemorySegment floats(Arena arena, float[] values, int start, int count) {
+    var memory = arena.allocate(ValueLayout.JAVA_FLOAT, count);
+    MemorySegment.copy(values, start, memory, ValueLayout.JAVA_FLOAT, 0, count);
+    return memory;
+  }
+}

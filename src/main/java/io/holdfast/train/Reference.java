@@ -1,0 +1,62 @@
+package io.holdfast.train;
+
+import io.holdfast.data.Batch;
+import io.holdfast.model.AdapterMode;
+import io.holdfast.model.Decoder;
+import io.holdfast.model.Tap;
+import io.holdfast.model.Tokens;
+import io.holdfast.torch.NoGrad;
+import io.holdfast.torch.Scope;
+import io.holdfast.torch.Tensors;
+import java.util.List;
+import org.bytedeco.pytorch.Tensor;
+
+/**
+ * The model a run must not drift away from: the start of the run, as a frozen copy or as the same
+ * weights with their adapter off.
+ *
+ * @param decoder what computes it
+ */
+public record Reference(Decoder decoder) {
+  /** Its head {@code [V, d]}. */
+  public Tensor head() {
+    return decoder.head().detach();
+  }
+
+  /**
+   * Its hidden states after the final norm at the rows that have a KL weight. Sequences without
+   * such a row are not computed.
+   *
+   * @return {@code [rows.withKl(), d]}, in the caller's scope
+   */
+  public Tensor hiddenAt(Batch batch, LossRows rows) {
+    try (var scope = Scope.open();
+        var noGrad = NoGrad.on()) {
+      int[] place = new int[batch.rows()];
+      java.util.Arrays.fill(place, -1);
+      int needed = 0;
+      var index = new long[rows.withKl()];
+      for (int i = 0; i < index.length; i++) {
+        int row = (int) (rows.index()[i] / batch.width());
+        if (place[row] < 0) {
+          place[row] = needed++;
+        }
+        index[i] = (long) place[row] * batch.width() + rows.index()[i] % batch.width();
+      }
+      var ids = new long[needed * batch.width()];
+      for (int row = 0; row < batch.rows(); row++) {
+        if (place[row] >= 0) {
+          System.arraycopy(
+              batch.ids(), row * batch.width(), ids, place[row] * batch.width(), batch.width());
+        }
+      }
+      var hidden =
+          decoder.forward(
+              Tokens.rightPadded(Tensors.of(ids, needed, batch.width())),
+              AdapterMode.OFF,
+              List.<Tap>of());
+      return scope.keep(
+          hidden.reshape(-1, hidden.size(-1)).index_select(0, Tensors.of(index, index.length)));
+    }
+  }
+}

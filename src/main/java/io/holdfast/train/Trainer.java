@@ -1,0 +1,217 @@
+package io.holdfast.train;
+
+import io.holdfast.HoldfastException;
+import io.holdfast.data.Batch;
+import io.holdfast.data.DataOrder;
+import io.holdfast.data.Example;
+import io.holdfast.guard.Anchor;
+import io.holdfast.guard.ExampleWeight;
+import io.holdfast.guard.Guard;
+import io.holdfast.kernels.Kernels;
+import io.holdfast.model.AdapterMode;
+import io.holdfast.model.Decoder;
+import io.holdfast.model.Tap;
+import io.holdfast.model.Tokens;
+import io.holdfast.torch.Scope;
+import io.holdfast.torch.Tensors;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.List;
+import org.bytedeco.pytorch.BoolOptional;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.TensorArrayRefOptional;
+import org.bytedeco.pytorch.global.torch;
+
+/**
+ * The training loop. Supports full fine-tuning and LoRA, accumulation with one token denominator
+ * for the whole window, clipping, guards, anchors, and resuming at any step.
+ */
+public final class Trainer {
+  /**
+   * What a run does.
+   *
+   * @param steps optimizer steps of the whole run
+   * @param clipNorm largest gradient norm, 0 for no clipping
+   * @param anchorBatch anchors added to each micro-batch
+   * @param padId fills short rows; it is never seen by a real token
+   * @param seed of dropout and anchors
+   */
+  public record Plan(long steps, double clipNorm, int anchorBatch, int padId, long seed) {}
+
+  private final Plan plan;
+  private final Decoder model;
+  private final Windows windows;
+  private final Schedule schedule;
+  private final Adamw optimizer;
+  private final FusedHead head;
+  private final List<Guard> guards;
+  private final Reference reference;
+  private final List<Example> anchors;
+  private final DataOrder anchorOrder;
+
+  /**
+   * A run.
+   *
+   * @param optimizer over the trainable parameters
+   * @param reference the start of the run, or null where no guard looks at its predictions
+   * @param anchors safety prompts that the guards hold, may be empty
+   */
+  public Trainer(
+      Plan plan,
+      Decoder model,
+      Windows windows,
+      Schedule schedule,
+      Adamw optimizer,
+      List<Guard> guards,
+      Reference reference,
+      Kernels.KlDirection direction,
+      List<Example> anchors,
+      Kernels kernels) {
+    this.plan = plan;
+    this.model = model;
+    this.windows = windows;
+    this.schedule = schedule;
+    this.optimizer = optimizer;
+    this.guards = guards;
+    this.reference = reference;
+    this.anchors = anchors;
+    this.anchorOrder = new DataOrder(plan.seed() + 1, true, Math.max(1, anchors.size()));
+    this.head =
+        new FusedHead(
+            kernels, model.head(), reference == null ? null : reference.head(), direction);
+  }
+
+  /** Steps done. */
+  public long steps() {
+    return optimizer.steps();
+  }
+
+  /** Whether the run is complete. */
+  public boolean done() {
+    return steps() >= plan.steps();
+  }
+
+  /**
+   * One optimizer step.
+   *
+   * @throws HoldfastException if the loss or the gradient is not finite; the weights are then still
+   *     those of the step before
+   */
+  public StepReport step() {
+    long started = System.nanoTime();
+    long step = steps();
+    var batches = batches(step);
+    long supervised = batches.stream().mapToLong(Batch::supervised).sum();
+    long anchored = anchors.isEmpty() ? 0 : (long) batches.size() * plan.anchorBatch();
+    long[] guarded =
+        guards.stream()
+            .mapToLong(guard -> batches.stream().mapToLong(guard::positions).sum())
+            .toArray();
+    var loss = FusedHead.Loss.ZERO;
+    int micro = 0;
+    for (var batch : batches) {
+      torch.manual_seed(mixed(plan.seed(), step, micro++));
+      loss = loss.plus(backward(batch, supervised, anchored, guarded));
+    }
+    double rate = schedule.rate(step);
+    double norm = optimizer.gradientNorm();
+    if (!Double.isFinite(loss.total()) || !Double.isFinite(norm)) {
+      optimizer.dropGradients();
+      throw HoldfastException.diverged(
+          "step %d: loss %s, gradient norm %s; the batch begins at %s. Lower the learning rate or"
+              + " look at those rows; the weights are those of step %d.",
+          step + 1, loss.total(), norm, batches.getFirst().examples().getFirst().place(), step);
+    }
+    optimizer.step(rate, clipping(norm));
+    long tokens =
+        batches.stream()
+            .mapToLong(batch -> Arrays.stream(batch.lengths()).asLongStream().sum())
+            .sum();
+    return new StepReport(
+        step + 1,
+        loss.total(),
+        norm,
+        rate,
+        tokens,
+        (System.nanoTime() - started) / 1e9,
+        terms(loss, supervised));
+  }
+
+  private FusedHead.Loss backward(Batch batch, long supervised, long anchored, long[] guarded) {
+    try (var step = Scope.open()) {
+      var weights = batch.examples().stream().map(this::weigh).toList();
+      var rows = LossRows.of(batch, weights, supervised, anchored);
+      var taps = taps(batch, guarded);
+      var hidden =
+          model.forward(
+              Tokens.rightPadded(Tensors.of(batch.ids(), batch.rows(), batch.width())),
+              AdapterMode.TRAIN,
+              taps);
+      var gradient =
+          Tensors.zeros((long) batch.rows() * batch.width(), model.architecture().hidden());
+      var referenceRows = rows.withKl() == 0 ? null : reference.hiddenAt(batch, rows);
+      var loss = head.lossAndGradient(hidden, rows, referenceRows, gradient);
+      backward(hidden, gradient);
+      return loss;
+    }
+  }
+
+  private static void backward(Tensor hidden, Tensor gradient) {
+    hidden.backward(
+        gradient.view_as(hidden), new BoolOptional(), false, new TensorArrayRefOptional());
+  }
+
+  private ExampleWeight weigh(Example example) {
+    var weight = Anchor.is(example) ? ExampleWeight.NONE : ExampleWeight.PLAIN;
+    for (var guard : guards) {
+      weight = guard.weigh(example, weight);
+    }
+    return weight;
+  }
+
+  private List<Tap> taps(Batch batch, long[] guarded) {
+    var taps = new ArrayList<Tap>();
+    for (int i = 0; i < guards.size(); i++) {
+      taps.addAll(guards.get(i).taps(batch, guarded[i]));
+    }
+    return taps;
+  }
+
+  private List<Batch> batches(long step) {
+    var batches = new ArrayList<Batch>();
+    for (var examples : windows.of(step)) {
+      var rows = new ArrayList<>(examples);
+      if (!anchors.isEmpty()) {
+        long from = (step * 64 + batches.size()) * plan.anchorBatch();
+        for (int i : anchorOrder.indices(from, plan.anchorBatch())) {
+          rows.add(anchors.get(i));
+        }
+      }
+      batches.add(Batch.of(rows, plan.padId()));
+    }
+    return batches;
+  }
+
+  /** As PyTorch's {@code clip_grad_norm_}. */
+  private double clipping(double norm) {
+    return plan.clipNorm() > 0 ? Math.min(1, plan.clipNorm() / (norm + 1e-6)) : 1;
+  }
+
+  private LinkedHashMap<String, Double> terms(FusedHead.Loss loss, long supervised) {
+    var terms = new LinkedHashMap<String, Double>();
+    if (!guards.isEmpty()) {
+      terms.put("cross_entropy", loss.plainCrossEntropy() / Math.max(1, supervised));
+      terms.put("kl", loss.plainDivergence() / Math.max(1, supervised));
+    }
+    guards.forEach(guard -> terms.putAll(guard.metrics()));
+    return terms;
+  }
+
+  /** A seed for each micro-batch, so that a resumed run draws the same dropout. */
+  private static long mixed(long seed, long step, long micro) {
+    long z = seed * 0x9E3779B97F4A7C15L + step * 0xBF58476D1CE4E5B9L + micro * 0x94D049BB133111EBL;
+    z = (z ^ (z >>> 30)) * 0xBF58476D1CE4E5B9L;
+    return (z ^ (z >>> 27)) >>> 1;
+  }
+}

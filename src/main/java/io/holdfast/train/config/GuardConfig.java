@@ -1,0 +1,161 @@
+package io.holdfast.train.config;
+
+import static io.holdfast.train.config.InvalidValue.unless;
+
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Optional;
+
+/**
+ * What holds a run back; either, both or neither.
+ *
+ * @param subspace keeps hidden states where they were inside a safety subspace
+ * @param kl keeps predictions near the reference model's
+ */
+public record GuardConfig(Optional<Subspace> subspace, Optional<Kl> kl) {
+  /** Positions of a row that the subspace guard holds. */
+  public enum Position {
+    /** The last token of the user's instruction. */
+    INSTRUCTION_END,
+    /** The last token before the answer. */
+    PROMPT_END,
+    /** Every token of the answer. */
+    RESPONSE,
+    /** From the end of the instruction to the end of the prompt. */
+    TEMPLATE
+  }
+
+  /**
+   * The subspace guard (RefusalGuard-style). The basis is fitted from contrasting prompts, or read
+   * from a file.
+   *
+   * @param layers slots of the residual stream: 0 the embedding output, l after block l, negative
+   *     from the end; empty ({@code all}) for every one between two blocks
+   * @param rank directions per layer
+   * @param weight of the penalty
+   * @param filter how much of the task gradient inside the subspace is removed, in [0, 1]
+   * @param positions which tokens are held
+   * @param answerTokens how many tokens of the answer are held besides
+   * @param contrast the prompts from which the basis is fitted
+   * @param basis a basis fitted before, as safetensors
+   * @param riskColumn name of the field with each row's risk in [0, 1], which then weighs the row;
+   *     otherwise every row counts fully
+   * @param anchors safety prompts without answers, held too, as JSON Lines
+   * @param anchorBatch how many anchors join a step; {@code batch_size} if not given
+   */
+  public record Subspace(
+      @EmptyAs("all") Optional<List<Integer>> layers,
+      @Default("16") int rank,
+      @Default("1.0") double weight,
+      @Default("0") double filter,
+      @Default("[template]") List<Position> positions,
+      @Default("8") int answerTokens,
+      Optional<Contrast> contrast,
+      Optional<Path> basis,
+      Optional<String> riskColumn,
+      Optional<Path> anchors,
+      Optional<Integer> anchorBatch) {
+    public Subspace {
+      layers.ifPresent(l -> unless(!l.isEmpty(), "layers", "must name a layer, or be 'all'"));
+      unless(rank >= 1, "rank", "must be at least 1, is %s", rank);
+      unless(weight >= 0, "weight", "must not be negative, is %s", weight);
+      unless(filter >= 0 && filter <= 1, "filter", "must be in [0, 1], is %s", filter);
+      unless(weight > 0 || filter > 0, "weight", "and filter are both 0: this guard does nothing");
+      unless(answerTokens >= 0, "answer_tokens", "must not be negative, is %s", answerTokens);
+      unless(
+          !positions.isEmpty() || answerTokens > 0,
+          "positions",
+          "is empty and answer_tokens is 0: nothing is held");
+      unless(
+          contrast.isPresent() != basis.isPresent(),
+          contrast.isPresent() ? "basis" : "contrast",
+          contrast.isPresent()
+              ? "cannot be given beside contrast: drop one of them"
+              : "or basis must be given: the prompts to fit a subspace from, or a fitted one");
+      unless(
+          anchorBatch.isEmpty() || anchors.isPresent(),
+          "anchor_batch",
+          "needs anchors: a file of safety prompts");
+      anchorBatch.ifPresent(n -> unless(n >= 1, "anchor_batch", "must be at least 1, is %s", n));
+      positions = List.copyOf(positions);
+    }
+  }
+
+  /**
+   * Prompts whose hidden states differ in harmfulness, as JSON Lines.
+   *
+   * @param harmful prompts that should be refused
+   * @param benign prompts that should be answered
+   */
+  public record Contrast(Path harmful, Path benign) {}
+
+  /** Which way the divergence is taken. */
+  public enum Direction {
+    /** KL(reference || model). */
+    FORWARD,
+    /** KL(model || reference). */
+    REVERSE
+  }
+
+  /** What weight the cross entropy of a row keeps beside a KL weight of beta. */
+  public enum TaskWeight {
+    /** 1 - beta. */
+    ONE_MINUS_BETA,
+    /** 1. */
+    ONE
+  }
+
+  /**
+   * The KL guard: L = alpha CE + beta KL, with the same beta for every row, or by recorded risk,
+   * beta = beta_min + (beta_max - beta_min) risk.
+   *
+   * @param weight beta of every row
+   * @param riskColumn name of the field with each row's risk in [0, 1]
+   * @param betaMin beta at risk 0
+   * @param betaMax beta at risk 1
+   * @param taskWeight alpha; {@code one} with a constant weight, else {@code one_minus_beta}
+   * @param direction of the divergence
+   * @param anchors safety prompts without answers on which KL is held too, as JSON Lines
+   * @param anchorWeight beta of the anchors
+   */
+  public record Kl(
+      Optional<Double> weight,
+      Optional<String> riskColumn,
+      @Default("0.1") double betaMin,
+      @Default("0.9") double betaMax,
+      Optional<TaskWeight> taskWeight,
+      @Default("forward") Direction direction,
+      Optional<Path> anchors,
+      @Default("1.0") double anchorWeight) {
+    public Kl {
+      unless(
+          weight.isPresent() != riskColumn.isPresent(),
+          weight.isPresent() ? "risk_column" : "weight",
+          weight.isPresent()
+              ? "cannot be given beside weight: drop one of them"
+              : "or risk_column must be given: one KL weight for all rows, or a risk for each");
+      weight.ifPresent(w -> unless(w >= 0, "weight", "must not be negative, is %s", w));
+      unless(betaMin >= 0 && betaMin <= 1, "beta_min", "must be in [0, 1], is %s", betaMin);
+      unless(
+          betaMax >= betaMin && betaMax <= 1,
+          "beta_max",
+          "must be between beta_min (%s) and 1, is %s",
+          betaMin,
+          betaMax);
+      unless(anchorWeight >= 0, "anchor_weight", "must not be negative, is %s", anchorWeight);
+      if (taskWeight.isEmpty()) {
+        taskWeight = Optional.of(weight.isPresent() ? TaskWeight.ONE : TaskWeight.ONE_MINUS_BETA);
+      }
+      unless(
+          weight.isEmpty() || weight.get() <= 1 || taskWeight.get() == TaskWeight.ONE,
+          "task_weight",
+          "one_minus_beta needs a weight of at most 1, is %s",
+          weight.orElse(0.0));
+    }
+
+    /** Whether the cross entropy of a row shrinks by what the KL weighs. */
+    public boolean shrinksTask() {
+      return taskWeight.orElseThrow() == TaskWeight.ONE_MINUS_BETA;
+    }
+  }
+}

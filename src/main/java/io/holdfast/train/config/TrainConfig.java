@@ -1,0 +1,256 @@
+package io.holdfast.train.config;
+
+import static io.holdfast.train.config.InvalidValue.unless;
+
+import io.holdfast.HoldfastException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Optional;
+
+/**
+ * One training run. Keys are the components in snake case; relative paths are relative to the
+ * current directory, not to the file.
+ *
+ * @param model Hugging Face folder to start from
+ * @param adapter PEFT folder to start from
+ * @param data what is learnt
+ * @param tune everything, or a low-rank adapter
+ * @param freeze globs over parameter names that stay as they are, such as {@code *embed_tokens*}
+ * @param precision of weights and activations
+ * @param steps optimizer steps; this or {@code epochs}
+ * @param epochs passes over the data; this or {@code steps}
+ * @param batchSize sequences per micro-batch
+ * @param accumulation micro-batches per step
+ * @param optimizer AdamW's constants
+ * @param schedule of the learning rate
+ * @param clipNorm largest 2-norm of the gradient; 0 for no clipping
+ * @param guard what holds the run back
+ * @param checkpoint when and how many
+ * @param eval a suite to run while training
+ * @param seed of data order, dropout and new adapters
+ * @param threads of every native pool; all cores if not given
+ * @param device {@code cpu}, {@code cuda} or {@code cuda:1}; the best there is if not given
+ * @param output run folder
+ */
+public record TrainConfig(
+    Path model,
+    Optional<Path> adapter,
+    Data data,
+    @Default("full") Tune tune,
+    @Default("[]") List<String> freeze,
+    @Default("float32") Precision precision,
+    Optional<Integer> steps,
+    Optional<Double> epochs,
+    @Default("4") int batchSize,
+    @Default("1") int accumulation,
+    @Default("{}") Optimizer optimizer,
+    @Default("{}") Schedule schedule,
+    @Default("1.0") double clipNorm,
+    @Default("{}") GuardConfig guard,
+    @Default("{}") Checkpoint checkpoint,
+    Optional<Evaluation> eval,
+    @Default("42") long seed,
+    Optional<Integer> threads,
+    Optional<String> device,
+    Path output) {
+
+  public TrainConfig {
+    unless(
+        steps.isPresent() != epochs.isPresent(),
+        steps.isPresent() ? "epochs" : "steps",
+        steps.isPresent()
+            ? "cannot be given beside steps: drop one of them"
+            : "or epochs must be given: how long to train");
+    steps.ifPresent(n -> unless(n >= 1, "steps", "must be at least 1, is %s", n));
+    epochs.ifPresent(n -> unless(n > 0, "epochs", "must be positive, is %s", n));
+    unless(batchSize >= 1, "batch_size", "must be at least 1, is %s", batchSize);
+    unless(accumulation >= 1, "accumulation", "must be at least 1, is %s", accumulation);
+    unless(clipNorm >= 0, "clip_norm", "must not be negative (0: no clipping), is %s", clipNorm);
+    threads.ifPresent(n -> unless(n >= 1, "threads", "must be at least 1, is %s", n));
+    device.ifPresent(
+        d ->
+            unless(
+                d.matches("cpu|cuda(:\\d+)?"), "device", "must be cpu, cuda or cuda:N, is %s", d));
+    freeze = List.copyOf(freeze);
+  }
+
+  /** Number format of weights and activations. */
+  public enum Precision {
+    FLOAT32,
+    BFLOAT16
+  }
+
+  /** Which tokens are learnt. */
+  public enum LossOn {
+    /** The last assistant turn, its end-of-turn token included. */
+    COMPLETION,
+    /** Every assistant turn. */
+    ASSISTANT,
+    /** Every token. */
+    ALL
+  }
+
+  /** Shape of the learning rate after warm-up. */
+  public enum Decay {
+    COSINE,
+    LINEAR,
+    CONSTANT
+  }
+
+  /**
+   * What is learnt.
+   *
+   * @param train files of rows
+   * @param maxLength longest sequence in tokens
+   * @param shuffle whether each epoch has an order of its own
+   * @param packing whether short sequences share a row
+   * @param groupByLength whether neighbouring steps share rows of like length, to pad less
+   * @param lossOn which tokens are supervised
+   */
+  public record Data(
+      List<Path> train,
+      @Default("2048") int maxLength,
+      @Default("true") boolean shuffle,
+      @Default("false") boolean packing,
+      @Default("false") boolean groupByLength,
+      @Default("completion") LossOn lossOn) {
+    public Data {
+      unless(!train.isEmpty(), "train", "must name at least one file");
+      unless(maxLength >= 2, "max_length", "must be at least 2, is %s", maxLength);
+      train = List.copyOf(train);
+    }
+  }
+
+  /**
+   * AdamW's constants (Loshchilov and Hutter 2019).
+   *
+   * @param lr learning rate after warm-up
+   * @param betas decay rates of the first and second moment
+   * @param eps added to the root of the second moment
+   * @param weightDecay decoupled decay; norms and biases are spared
+   */
+  public record Optimizer(
+      @Default("2.0e-4") double lr,
+      @Default("[0.9, 0.999]") List<Double> betas,
+      @Default("1.0e-8") double eps,
+      @Default("0.01") double weightDecay) {
+    public Optimizer {
+      unless(lr > 0, "lr", "must be positive, is %s", lr);
+      unless(
+          betas.size() == 2 && betas.stream().allMatch(b -> b >= 0 && b < 1),
+          "betas",
+          "must be two numbers in [0, 1), is %s",
+          betas);
+      unless(eps > 0, "eps", "must be positive, is %s", eps);
+      unless(weightDecay >= 0, "weight_decay", "must not be negative, is %s", weightDecay);
+      betas = List.copyOf(betas);
+    }
+  }
+
+  /**
+   * The learning rate over time.
+   *
+   * @param warmupSteps steps of the linear warm-up from 0
+   * @param decay shape of what follows, down to 0 at the end
+   */
+  public record Schedule(@Default("3") int warmupSteps, @Default("cosine") Decay decay) {
+    public Schedule {
+      unless(warmupSteps >= 0, "warmup_steps", "must not be negative, is %s", warmupSteps);
+    }
+  }
+
+  /**
+   * When a run is saved; it always is at its end and when it is interrupted.
+   *
+   * @param every steps between two checkpoints; 0 for none on the way
+   * @param keep how many of the newest stay
+   */
+  public record Checkpoint(@Default("100") int every, @Default("3") int keep) {
+    public Checkpoint {
+      unless(every >= 0, "every", "must not be negative (0: only at the end), is %s", every);
+      unless(keep >= 1, "keep", "must be at least 1, is %s", keep);
+    }
+  }
+
+  /**
+   * A suite that is run while training.
+   *
+   * @param every steps between two runs
+   * @param suite the suite's file
+   */
+  public record Evaluation(@Default("100") int every, Path suite) {
+    public Evaluation {
+      unless(every >= 1, "every", "must be at least 1, is %s", every);
+    }
+  }
+
+  /**
+   * Reads a configuration.
+   *
+   * @param file YAML
+   * @param overrides dotted keys and values, {@code optimizer.lr=1e-4}, applied in order; an empty
+   *     value removes the key
+   * @throws HoldfastException (usage) that names file, line, key and what is allowed
+   */
+  public static TrainConfig load(Path file, List<String> overrides) {
+    var section = Yaml.file(file);
+    for (var override : overrides) {
+      int equals = override.indexOf('=');
+      if (equals < 1) {
+        throw HoldfastException.usage(
+            "--set %s: expects KEY=VALUE, such as --set optimizer.lr=1e-4", override);
+      }
+      var key = override.substring(0, equals);
+      var value = Yaml.value(override.substring(equals + 1), "--set " + override);
+      section = section.with(key, value);
+    }
+    return new Binding<>(TrainConfig.class).read(section);
+  }
+
+  /** The resolved configuration with every default, as YAML that {@link #load} reads back. */
+  public String toYaml() {
+    return Yaml.write(Binding.write(this));
+  }
+
+  /** How many optimizer steps the run has, when an epoch has so many. */
+  public int totalSteps(int stepsPerEpoch) {
+    return steps.orElseGet(() -> (int) Math.ceil(epochs.orElseThrow() * stepsPerEpoch));
+  }
+
+  /**
+   * Checks that every file the run reads is there.
+   *
+   * @throws HoldfastException (input) that names the key and the path
+   */
+  public void requireFiles() {
+    var files = new LinkedHashMap<String, Path>();
+    files.put("model", model.resolve("config.json"));
+    adapter.ifPresent(dir -> files.put("adapter", dir.resolve("adapter_config.json")));
+    for (int i = 0; i < data.train().size(); i++) {
+      files.put("data.train[" + i + "]", data.train().get(i));
+    }
+    guard
+        .subspace()
+        .ifPresent(
+            g -> {
+              g.contrast()
+                  .ifPresent(c -> files.put("guard.subspace.contrast.harmful", c.harmful()));
+              g.contrast().ifPresent(c -> files.put("guard.subspace.contrast.benign", c.benign()));
+              g.basis().ifPresent(f -> files.put("guard.subspace.basis", f));
+              g.anchors().ifPresent(f -> files.put("guard.subspace.anchors", f));
+            });
+    guard.kl().flatMap(GuardConfig.Kl::anchors).ifPresent(f -> files.put("guard.kl.anchors", f));
+    eval.ifPresent(e -> files.put("eval.suite", e.suite()));
+    files.forEach(TrainConfig::requireFile);
+  }
+
+  private static void requireFile(String key, Path file) {
+    if (!Files.isRegularFile(file)) {
+      throw HoldfastException.input(
+          "%s: there is no file %s (relative paths start at the current directory, %s)",
+          key, file, Path.of("").toAbsolutePath());
+    }
+  }
+}

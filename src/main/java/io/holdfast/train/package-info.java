@@ -1,0 +1,2 @@
+/** The training loop: fused head, optimizer, schedule, checkpoints and resume. */
+package io.holdfast.train;
