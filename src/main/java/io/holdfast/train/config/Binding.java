@@ -23,8 +23,8 @@ import java.util.stream.Collectors;
  * snake case, {@link Default} gives what may be left out, {@code Optional} what may be missing, and
  * a sealed interface is a choice, written {@code word} or {@code word: {...}}.
  *
- * <p>Nothing is skipped or guessed: an unknown key, a wrong type and a value that the record
- * refuses are errors that name place, key and what is allowed.
+ * <p>Nothing is skipped or guessed: an unknown key, a wrong type and a value that the record refuses
+ * are errors that name place, key and what is allowed.
  */
 final class Binding<T> {
   private final Class<T> root;
@@ -126,8 +126,7 @@ final class Binding<T> {
     if (component.getType() == Optional.class) {
       var empty = component.getAnnotation(EmptyAs.class);
       if (absent
-          || (empty != null
-              && node instanceof Yaml.Scalar(String text, _, _)
+          || (empty != null && node instanceof Yaml.Scalar(String text, _, _)
               && text.equals(empty.value()))) {
         return Optional.empty();
       }
@@ -186,7 +185,7 @@ final class Binding<T> {
       return switch (type.getSimpleName()) {
         case "int", "Integer" -> new BigDecimal(text).intValueExact();
         case "long", "Long" -> new BigDecimal(text).longValueExact();
-        case "double", "Double" -> new BigDecimal(text).doubleValue();
+        case "double", "Double" -> finite(text);
         case "boolean" -> bool(scalar, path);
         case "String" -> text;
         case "Path" -> Path.of(text);
@@ -196,6 +195,14 @@ final class Binding<T> {
       boolean whole = type != double.class && type != Double.class;
       throw fail(node, path, "expects a %snumber, not '%s'".formatted(whole ? "whole " : "", text));
     }
+  }
+
+  private static double finite(String text) {
+    double value = new BigDecimal(text).doubleValue();
+    if (Double.isInfinite(value)) {
+      throw new NumberFormatException(text);
+    }
+    return value;
   }
 
   private static boolean bool(Yaml.Scalar scalar, String path) {

@@ -235,8 +235,7 @@ public record TrainConfig(
         .subspace()
         .ifPresent(
             g -> {
-              g.contrast()
-                  .ifPresent(c -> files.put("guard.subspace.contrast.harmful", c.harmful()));
+              g.contrast().ifPresent(c -> files.put("guard.subspace.contrast.harmful", c.harmful()));
               g.contrast().ifPresent(c -> files.put("guard.subspace.contrast.benign", c.benign()));
               g.basis().ifPresent(f -> files.put("guard.subspace.basis", f));
               g.anchors().ifPresent(f -> files.put("guard.subspace.anchors", f));
