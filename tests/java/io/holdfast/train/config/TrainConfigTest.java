@@ -6,6 +6,8 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.holdfast.ExitCode;
 import io.holdfast.HoldfastException;
+import io.holdfast.data.ExampleReader.LossOn;
+import io.holdfast.train.Schedule.Decay;
 import io.holdfast.train.config.GuardConfig.Position;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -97,12 +99,12 @@ class TrainConfigTest {
   void defaultsAreThoseOfTheDocumentation() {
     var config = load(SMALL);
     assertEquals(2048, config.data().maxLength());
-    assertEquals(TrainConfig.LossOn.COMPLETION, config.data().lossOn());
+    assertEquals(LossOn.COMPLETION, config.data().lossOn());
     assertEquals(new Tune.Full(), config.tune());
     assertEquals(TrainConfig.Precision.FLOAT32, config.precision());
     assertEquals(2e-4, config.optimizer().lr());
     assertEquals(List.of(0.9, 0.999), config.optimizer().betas());
-    assertEquals(new TrainConfig.Schedule(3, TrainConfig.Decay.COSINE), config.schedule());
+    assertEquals(new TrainConfig.Schedule(3, Decay.COSINE), config.schedule());
     assertEquals(new TrainConfig.Checkpoint(100, 3), config.checkpoint());
     assertEquals(new GuardConfig(Optional.empty(), Optional.empty()), config.guard());
     assertEquals(42, config.seed());
@@ -167,6 +169,7 @@ class TrainConfigTest {
   @ParameterizedTest
   @CsvSource(
       delimiter = '|',
+      quoteCharacter = '`',
       value = {
         "batch_sise: 4 | train.yaml:5: unknown key 'batch_sise' (did you mean 'batch_size'?);",
         "lora: {rank: 4} | unknown key 'lora' (did you mean 'tune.lora'?)",

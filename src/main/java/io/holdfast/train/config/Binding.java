@@ -23,8 +23,8 @@ import java.util.stream.Collectors;
  * snake case, {@link Default} gives what may be left out, {@code Optional} what may be missing, and
  * a sealed interface is a choice, written {@code word} or {@code word: {...}}.
  *
- * <p>Nothing is skipped or guessed: an unknown key, a wrong type and a value that the record refuses
- * are errors that name place, key and what is allowed.
+ * <p>Nothing is skipped or guessed: an unknown key, a wrong type and a value that the record
+ * refuses are errors that name place, key and what is allowed.
  */
 final class Binding<T> {
   private final Class<T> root;
@@ -126,7 +126,8 @@ final class Binding<T> {
     if (component.getType() == Optional.class) {
       var empty = component.getAnnotation(EmptyAs.class);
       if (absent
-          || (empty != null && node instanceof Yaml.Scalar(String text, _, _)
+          || (empty != null
+              && node instanceof Yaml.Scalar(String text, _, _)
               && text.equals(empty.value()))) {
         return Optional.empty();
       }

@@ -144,8 +144,7 @@ public record GuardConfig(Optional<Subspace> subspace, Optional<Kl> kl) {
           betaMax);
       unless(anchorWeight >= 0, "anchor_weight", "must not be negative, is %s", anchorWeight);
       if (taskWeight.isEmpty()) {
-        taskWeight =
-            Optional.of(weight.isPresent() ? TaskWeight.ONE : TaskWeight.ONE_MINUS_BETA);
+        taskWeight = Optional.of(weight.isPresent() ? TaskWeight.ONE : TaskWeight.ONE_MINUS_BETA);
       }
       unless(
           weight.isEmpty() || weight.get() <= 1 || taskWeight.get() == TaskWeight.ONE,

@@ -3,6 +3,8 @@ package io.holdfast.train.config;
 import static io.holdfast.train.config.InvalidValue.unless;
 
 import io.holdfast.HoldfastException;
+import io.holdfast.data.ExampleReader.LossOn;
+import io.holdfast.train.Schedule.Decay;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
@@ -17,7 +19,8 @@ import java.util.Optional;
  * @param adapter PEFT folder to start from
  * @param data what is learnt
  * @param tune everything, or a low-rank adapter
- * @param freeze globs over parameter names that stay as they are, such as {@code *embed_tokens*}
+ * @param freeze parameters that stay as they are: globs over the whole name, or plain words that
+ *     are a part of it, such as {@code embed_tokens}
  * @param precision of weights and activations
  * @param steps optimizer steps; this or {@code epochs}
  * @param epochs passes over the data; this or {@code steps}
@@ -80,23 +83,6 @@ public record TrainConfig(
   public enum Precision {
     FLOAT32,
     BFLOAT16
-  }
-
-  /** Which tokens are learnt. */
-  public enum LossOn {
-    /** The last assistant turn, its end-of-turn token included. */
-    COMPLETION,
-    /** Every assistant turn. */
-    ASSISTANT,
-    /** Every token. */
-    ALL
-  }
-
-  /** Shape of the learning rate after warm-up. */
-  public enum Decay {
-    COSINE,
-    LINEAR,
-    CONSTANT
   }
 
   /**
@@ -235,7 +221,8 @@ public record TrainConfig(
         .subspace()
         .ifPresent(
             g -> {
-              g.contrast().ifPresent(c -> files.put("guard.subspace.contrast.harmful", c.harmful()));
+              g.contrast()
+                  .ifPresent(c -> files.put("guard.subspace.contrast.harmful", c.harmful()));
               g.contrast().ifPresent(c -> files.put("guard.subspace.contrast.benign", c.benign()));
               g.basis().ifPresent(f -> files.put("guard.subspace.basis", f));
               g.anchors().ifPresent(f -> files.put("guard.subspace.anchors", f));

@@ -15,7 +15,8 @@ public sealed interface Tune {
    * @param rank inner dimension of A {@code [rank, in]} and B {@code [out, rank]}
    * @param alpha numerator of the scale
    * @param dropout on the adapter's input, in [0, 1)
-   * @param targets names of the projections that get an adapter, such as {@code q_proj}
+   * @param targets names of the projections that get an adapter, such as {@code q_proj}; or {@code
+   *     all-linear}
    */
   record Lora(
       @Default("16") int rank,
