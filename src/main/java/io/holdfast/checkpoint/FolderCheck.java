@@ -38,7 +38,7 @@ final class FolderCheck {
       throw HoldfastException.input(
           has(folder, AdapterFolder.CONFIG)
               ? "%s: this is an adapter, not a model; give it as the adapter and name its base"
-                    + " model as the model"
+                  + " model as the model"
               : "%s: there is no config.json; " + MUST_HOLD,
           folder);
     }

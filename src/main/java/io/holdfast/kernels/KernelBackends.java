@@ -1,7 +1,68 @@
 package io.holdfast.kernels;
 
-public class KernelBackends {
-  public static Kernels select(java.util.Optional<String> n) {
-    return new ReferenceKernels();
+import io.holdfast.HoldfastException;
+import java.util.Optional;
+
+/** The one place where a back end is chosen. */
+public final class KernelBackends {
+  private static final String REMEDY =
+      "install cmake and a C++17 compiler (apt-get install cmake g++) and build again with"
+          + " `mvn package`";
+
+  private KernelBackends() {}
+
+  /** Loaded at most once. */
+  private static final class Cpu {
+    static final Optional<Kernels> KERNELS =
+        NativeLibrary.find("holdfast_cpu").map(library -> new NativeKernels("cpu", library));
+  }
+
+  /** Warned at most once. */
+  private static final class Fallback {
+    static final Kernels KERNELS = warned();
+
+    private static Kernels warned() {
+      System.err.println(
+          "holdfast: no native kernels in this build, going on with the slow 'reference' ones; "
+              + REMEDY);
+      return new ReferenceKernels();
+    }
+  }
+
+  /**
+   * A back end by name, or the best there is.
+   *
+   * @param requested {@code cpu} or {@code reference}; if empty, {@code HOLDFAST_KERNELS} or the
+   *     native kernels, or else the reference with a warning
+   * @throws HoldfastException if the one that was asked for is not there; it is never replaced
+   *     silently
+   */
+  public static Kernels select(Optional<String> requested) {
+    var wanted = requested.or(() -> Optional.ofNullable(System.getenv("HOLDFAST_KERNELS")));
+    if (wanted.isEmpty()) {
+      return cpu().orElseGet(() -> Fallback.KERNELS);
+    }
+    return switch (wanted.get()) {
+      case "reference" -> new ReferenceKernels();
+      case "cpu" ->
+          cpu()
+              .orElseThrow(
+                  () ->
+                      HoldfastException.missing(
+                          "the native CPU kernels are not in this build: %s", REMEDY));
+      default ->
+          throw HoldfastException.usage(
+              "HOLDFAST_KERNELS: there is no back end %s; known are cpu, reference", wanted.get());
+    };
+  }
+
+  /** The native CPU kernels, where this build has them. */
+  public static Optional<Kernels> cpu() {
+    return Cpu.KERNELS;
+  }
+
+  /** Sets the threads of every native back end; results do not depend on it. */
+  public static void threads(int threads) {
+    cpu().ifPresent(kernels -> ((NativeKernels) kernels).threads(threads));
   }
 }

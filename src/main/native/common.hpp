@@ -1,0 +1,136 @@
+// Argument checks that the CPU and the CUDA library share.
+#pragma once
+
+#include <cstdarg>
+#include <cstdint>
+#include <cstdio>
+
+#include "holdfast.h"
+
+namespace holdfast {
+
+inline char *error_buffer() {
+  thread_local char buffer[512] = "";
+  return buffer;
+}
+
+__attribute__((format(printf, 2, 3))) inline int32_t fail(int32_t status, const char *format, ...) {
+  va_list arguments;
+  va_start(arguments, format);
+  std::vsnprintf(error_buffer(), 512, format, arguments);
+  va_end(arguments);
+  return status;
+}
+
+inline bool product_fits(int64_t a, int64_t b, int64_t *out) {
+  return !__builtin_mul_overflow(a, b, out);
+}
+
+inline int32_t check_matrix(const hf_matrix *m, const char *name) {
+  if (m == nullptr) return fail(HF_INVALID, "%s: no matrix was given", name);
+  if (m->rows < 0 || m->columns < 0 || m->stride < m->columns) {
+    return fail(HF_INVALID, "%s: %lld rows, %lld columns, stride %lld are not a matrix", name,
+                static_cast<long long>(m->rows), static_cast<long long>(m->columns),
+                static_cast<long long>(m->stride));
+  }
+  int64_t elements = 0;
+  int64_t bytes = 0;
+  if (!product_fits(m->rows, m->stride, &elements) || !product_fits(elements, 8, &bytes)) {
+    return fail(HF_INVALID, "%s: its size overflows", name);
+  }
+  if (m->data == nullptr && m->rows > 0 && m->columns > 0) {
+    return fail(HF_INVALID, "%s: null data", name);
+  }
+  if (m->dtype < HF_FLOAT32 || m->dtype > HF_FLOAT16) {
+    return fail(HF_INVALID, "%s: dtype code %d is unknown", name, m->dtype);
+  }
+  if (m->dtype != HF_FLOAT32) {
+    return fail(HF_UNSUPPORTED, "%s: this library computes float32, not dtype code %d", name,
+                m->dtype);
+  }
+  if (reinterpret_cast<uintptr_t>(m->data) % alignof(float) != 0) {
+    return fail(HF_INVALID, "%s: misaligned data", name);
+  }
+  return HF_OK;
+}
+
+inline int32_t check_same(const hf_matrix *a, const char *name, int64_t rows, int64_t columns) {
+  if (int32_t status = check_matrix(a, name)) return status;
+  if (a->rows != rows || a->columns != columns) {
+    return fail(HF_INVALID, "%s: is %lld x %lld, should be %lld x %lld", name,
+                static_cast<long long>(a->rows), static_cast<long long>(a->columns),
+                static_cast<long long>(rows), static_cast<long long>(columns));
+  }
+  return HF_OK;
+}
+
+inline int32_t check_basis(const hf_matrix *u, int64_t width) {
+  if (int32_t status = check_matrix(u, "u")) return status;
+  if (u->rows != width || u->columns > u->rows || u->columns > HF_MAX_RANK) {
+    return fail(HF_INVALID,
+                "u: %lld x %lld is no basis of at most %d directions in %lld dimensions",
+                static_cast<long long>(u->rows), static_cast<long long>(u->columns), HF_MAX_RANK,
+                static_cast<long long>(width));
+  }
+  return HF_OK;
+}
+
+// Rows of h and c: either an index list gives one row of h for each row of c, or they are as many.
+inline int32_t check_rows(const hf_matrix *h, const int64_t *rows, const hf_matrix *c) {
+  if (rows == nullptr && c->rows != h->rows) {
+    return fail(HF_INVALID, "c: has %lld rows, h has %lld, and no row index was given",
+                static_cast<long long>(c->rows), static_cast<long long>(h->rows));
+  }
+  return HF_OK;
+}
+
+inline int32_t check_ce_kl(const hf_matrix *z, const hf_matrix *r, const int64_t *labels,
+                           const float *ce_weight, const float *kl_weight, int32_t direction,
+                           const float *ce) {
+  if (int32_t status = check_matrix(z, "z")) return status;
+  if (z->rows == 0) return HF_OK;
+  if (z->columns == 0) return fail(HF_INVALID, "z: no columns");
+  if (labels == nullptr || ce_weight == nullptr || ce == nullptr) {
+    return fail(HF_INVALID, "labels, ce_weight or ce: null");
+  }
+  bool with_reference = r != nullptr && r->data != nullptr;
+  if (kl_weight != nullptr && !with_reference) {
+    return fail(HF_INVALID, "r: kl_weight is given, but no reference logits");
+  }
+  if (with_reference) {
+    if (int32_t status = check_same(r, "r", z->rows, z->columns)) return status;
+    if (direction != HF_KL_FORWARD && direction != HF_KL_REVERSE) {
+      return fail(HF_INVALID, "direction: %d is unknown", direction);
+    }
+  }
+  return HF_OK;
+}
+
+inline int32_t check_adamw(const hf_adamw_tensor *tensors, int64_t count,
+                           const hf_adamw_step *step) {
+  if (count < 0 || (count > 0 && tensors == nullptr) || step == nullptr) {
+    return fail(HF_INVALID, "tensors or step: null, or a negative count");
+  }
+  if (step->step < 1) return fail(HF_INVALID, "step: must be at least 1");
+  for (int64_t i = 0; i < count; i++) {
+    const hf_adamw_tensor &t = tensors[i];
+    if (int32_t status = check_matrix(&t.parameter, "parameter")) return status;
+    int64_t n = t.parameter.rows;
+    int64_t c = t.parameter.columns;
+    if (int32_t status = check_same(&t.gradient, "gradient", n, c)) return status;
+    if (int32_t status = check_same(&t.first_moment, "first_moment", n, c)) return status;
+    if (int32_t status = check_same(&t.second_moment, "second_moment", n, c)) return status;
+    if (t.reference.data != nullptr) {
+      if (int32_t status = check_same(&t.reference, "reference", n, c)) return status;
+    } else if (t.pull != 0) {
+      return fail(HF_INVALID, "reference: a pull needs what it pulls to");
+    }
+    if (t.basis.data != nullptr) {
+      if (int32_t status = check_basis(&t.basis, n)) return status;
+      if (t.scratch == nullptr) return fail(HF_INVALID, "scratch: a basis needs it");
+    }
+  }
+  return HF_OK;
+}
+
+}  // namespace holdfast

@@ -1,0 +1,145 @@
+/* Holdfast's native kernels: the only contract between native code and everybody else.
+ *
+ * Every library (libholdfast_cpu, libholdfast_cuda) exports exactly these functions.
+ *
+ * Conventions
+ *   - Matrices are row-major; strides count elements, from one row to the next.
+ *   - Functions return HF_OK or another status; hf_last_error() then says what was wrong, in the
+ *     thread that called. A call that does not return HF_OK for its arguments has written nothing.
+ *   - Nothing is allocated behind the caller's back: where a kernel needs room, it is passed in.
+ *   - `stream` is a cudaStream_t, or null for the default stream. CUDA calls return before the work
+ *     is done and never synchronise. The CPU library ignores it.
+ *   - Data pointers (matrices, indices, weights, scratch, results) are device memory for the CUDA
+ *     library, host memory for the CPU library. The structs themselves lie in host memory.
+ *   - Sums accumulate in float32 or wider, in an order that does not depend on the number of
+ *     threads: the same library on the same machine repeats its results bit for bit.
+ *   - NaN and infinity are data, not errors: they reach the output by IEEE rules, and only the
+ *     output of their own row where rows are independent. A weight of exactly 0 switches its term
+ *     off.
+ */
+#ifndef HOLDFAST_H
+#define HOLDFAST_H
+
+#include <stdint.h>
+
+#if defined(_WIN32)
+#define HF_API __declspec(dllexport)
+#else
+#define HF_API __attribute__((visibility("default")))
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Raised whenever a signature, a struct or a meaning below changes. */
+#define HF_ABI_VERSION 1
+
+/* Largest subspace rank k. */
+#define HF_MAX_RANK 256
+
+enum hf_status {
+  HF_OK = 0,
+  HF_INVALID = 1,     /* an argument is wrong, whatever the library */
+  HF_UNSUPPORTED = 2, /* a right argument that this library has no code for (a dtype) */
+  HF_DEVICE = 3       /* the device or its driver failed, or there is none */
+};
+
+enum hf_dtype { HF_FLOAT32 = 0, HF_BFLOAT16 = 1, HF_FLOAT16 = 2 };
+
+enum hf_kl_direction { HF_KL_FORWARD = 0, HF_KL_REVERSE = 1 };
+
+/* A matrix that the caller owns; element (i, j) is data[i * stride + j]. 40 bytes. */
+typedef struct hf_matrix {
+  void *data;
+  int64_t rows;
+  int64_t columns;
+  int64_t stride;
+  int32_t dtype;
+  int32_t reserved; /* 0 */
+} hf_matrix;
+
+/* One parameter of an AdamW step; a matrix with null data is absent. 264 bytes. */
+typedef struct hf_adamw_tensor {
+  hf_matrix parameter;     /* [n, c] updated */
+  hf_matrix gradient;      /* [n, c] read */
+  hf_matrix first_moment;  /* [n, c] updated, float32 */
+  hf_matrix second_moment; /* [n, c] updated, float32 */
+  hf_matrix reference;     /* [n, c] that `pull` draws towards; optional */
+  hf_matrix basis;         /* [n, k] orthonormal columns the gradient must not touch; optional */
+  float *scratch;          /* [k * c] where there is a basis, else null */
+  double weight_decay;
+  double pull;
+} hf_adamw_tensor;
+
+/* What all tensors of an AdamW step share. 48 bytes. */
+typedef struct hf_adamw_step {
+  int64_t step; /* from 1 */
+  double lr;
+  double beta1;
+  double beta2;
+  double eps;
+  double gradient_scale;
+} hf_adamw_step;
+
+/* The value of HF_ABI_VERSION this library was built with. */
+HF_API int32_t hf_abi_version(void);
+
+/* What was wrong with this thread's last call that failed; never null. */
+HF_API const char *hf_last_error(void);
+
+/* Threads of the CPU library; results do not depend on it. */
+HF_API int32_t hf_set_num_threads(int32_t threads);
+
+/* Coefficients in a subspace.
+ *   C = H[rows] U
+ * H: [n, d]   rows: [m] or null for all   U: [d, k] orthonormal columns   C: [m, k] written
+ * Reads m d + d k values, writes m k; 2 m d k flops. */
+HF_API int32_t hf_project(const hf_matrix *h, const int64_t *rows, const hf_matrix *u,
+                          const hf_matrix *c, void *stream);
+
+/* Directional ablation, in place.
+ *   H <- H - (H U) U^T
+ * H: [n, d]   U: [d, k] orthonormal columns
+ * Reads and writes n d values; 4 n d k flops. */
+HF_API int32_t hf_ablate(const hf_matrix *h, const hf_matrix *u, void *stream);
+
+/* Safety-subspace constraint, in place on the gradient of a hidden state.
+ *   G[r] <- G[r] - filter[i] (G[r] U) U^T + weight[i] (H[r] U - C[i]) U^T     r = rows[i]
+ *   penalty[i] = ||H[r] U - C[i]||^2
+ * G, H: [n, d]   rows: [m], none twice, or null for all   U: [d, k]   C: [m, k]
+ * filter, weight, penalty: [m] or null (0, 0, not wanted)
+ * Reads H and G once, writes G once: 3 m d values; 8 m d k flops. */
+HF_API int32_t hf_constrain(const hf_matrix *g, const hf_matrix *h, const int64_t *rows,
+                            const hf_matrix *u, const hf_matrix *c, const float *filter,
+                            const float *weight, float *penalty, void *stream);
+
+/* Rows of logits to the gradient of their loss, in place.
+ *   L[r] = ce_weight[r] CE(label[r]) + kl_weight[r] KL
+ *   forward: KL(q || p), gradient p - q     reverse: KL(p || q), gradient p (log p - log q - KL)
+ * Z: [m, V] logits, overwritten   R: [m, V] reference logits, or null data where kl_weight is null
+ * labels: [m]; a negative label has no cross entropy
+ * ce, kl: [m] written, unweighted; kl may be null
+ * Two sweeps: reads Z and R twice (the second time from cache), writes Z once. */
+HF_API int32_t hf_ce_kl(const hf_matrix *z, const hf_matrix *r, const int64_t *labels,
+                        const float *ce_weight, const float *kl_weight, int32_t direction,
+                        float *ce, float *kl, void *stream);
+
+/* One AdamW step over many tensors (Loshchilov and Hutter 2019, as PyTorch computes it).
+ *   g = gradient_scale grad;  g -= U (U^T g) where there is a basis
+ *   m = b1 m + (1-b1) g;  v = b2 v + (1-b2) g^2
+ *   p = p (1 - lr decay) - lr (m / (1-b1^t)) / (sqrt(v / (1-b2^t)) + eps) - lr pull (p - ref)
+ * Reads 4 and writes 3 values a parameter. */
+HF_API int32_t hf_adamw(const hf_adamw_tensor *tensors, int64_t count, const hf_adamw_step *step,
+                        void *stream);
+
+/* Sum of the squares of many matrices, in double; NaN or infinite where one of them is.
+ * partials: [HF_NORM_PARTIALS] scratch   result: [1] written */
+#define HF_NORM_PARTIALS 1024
+HF_API int32_t hf_sum_of_squares(const hf_matrix *matrices, int64_t count, double *partials,
+                                 double *result, void *stream);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
