@@ -33,16 +33,15 @@ final class FolderCheck {
   /** Throws unless configuration and weights are there. */
   static void model(Path folder) {
     exists(folder, MUST_HOLD);
-    boolean weights = has(folder, ModelFolder.WEIGHTS) || has(folder, ModelFolder.INDEX);
-    if (!has(folder, ModelFolder.CONFIG)) {
+    if (!has(folder, ModelFolder.CONFIG) && has(folder, AdapterFolder.CONFIG)) {
       throw HoldfastException.input(
-          has(folder, AdapterFolder.CONFIG)
-              ? "%s: this is an adapter, not a model; give it as the adapter and name its base"
-                  + " model as the model"
-              : "%s: there is no config.json; " + MUST_HOLD,
+          "%s: this is an adapter, not a model; give it as the adapter and its base as the model",
           folder);
     }
-    if (weights) {
+    if (!has(folder, ModelFolder.CONFIG)) {
+      throw HoldfastException.input("%s: there is no config.json; %s", folder, MUST_HOLD);
+    }
+    if (has(folder, ModelFolder.WEIGHTS) || has(folder, ModelFolder.INDEX)) {
       return;
     }
     if (pickled(folder, "pytorch_model")) {

@@ -158,7 +158,15 @@ public record LoraConfig(
           alpha,
           dropout,
           targets(json.path("target_modules")),
-          json.path("use_rslora").asBoolean());
+          flag("use_rslora"));
+    }
+
+    private boolean flag(String key) {
+      JsonNode value = json.path(key);
+      if (!value.isBoolean() && !absent(value)) {
+        throw refused(key, "it must be true or false");
+      }
+      return value.asBoolean();
     }
 
     /** Null, false, {} and [] are how PEFT says that an option is not used. */
