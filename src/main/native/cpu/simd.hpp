@@ -1,41 +1,96 @@
-// What lets one source serve every x86-64: hot loops are compiled for several instruction sets, and
-// the dynamic linker picks the best at load time.
+// Vectors of floats, as wide as the instruction set this file is compiled for (HF_LANES), in the
+// vector extension of GCC and Clang: one source for SSE2, AVX2, AVX-512 and NEON.
+//
+// Everything here has internal linkage: the same source is compiled for several instruction sets,
+// and the linker must never choose one of them for all.
 #pragma once
 
 #include <cstdint>
+#include <cstring>
 
-#if defined(__x86_64__) && defined(__gnu_linux__) && !defined(__clang__) && !defined(HF_NO_CLONES)
-#define HF_CLONES \
-  __attribute__((noinline, target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
-#define HF_CLONES __attribute__((noinline))
-#endif
+namespace {
 
-namespace holdfast {
+typedef float Vec __attribute__((vector_size(4 * HF_LANES)));
+typedef uint32_t Bits __attribute__((vector_size(4 * HF_LANES)));
 
-// Work below this many elements is not worth waking threads for.
-constexpr int64_t kParallelWork = 1 << 15;
+constexpr int64_t kLanes = HF_LANES;
 
-// e^x for x <= 0, to 2 ulp; 0 below the smallest normal result; NaN stays NaN. A polynomial after
-// Cody and Waite, written without branches so that the compiler vectorises it.
-static inline __attribute__((always_inline)) float exp_negative(float x) {
-  const float tiny = -87.33654f;
-  float bounded = x < tiny ? tiny : x;
-  float n = bounded * 1.44269504f;
-  float rounded = (n + 12582912.0f) - 12582912.0f;
-  float r = bounded - rounded * 0.693359375f;
-  r = r + rounded * 2.12194440e-4f;
-  float p = 1.9875691500e-4f;
-  p = p * r + 1.3981999507e-3f;
-  p = p * r + 8.3334519073e-3f;
-  p = p * r + 4.1665795894e-2f;
-  p = p * r + 1.6666665459e-1f;
-  p = p * r + 5.0000001201e-1f;
-  p = p * r * r + r + 1.0f;
-  int32_t exponent = (static_cast<int32_t>(rounded) + 127) << 23;
-  float scale;
-  __builtin_memcpy(&scale, &exponent, sizeof scale);
-  return x < tiny ? 0.0f : p * scale;
+inline Vec splat(float x) { return x - Vec{}; }
+
+inline Vec load(const float *from) {
+  Vec v;
+  std::memcpy(&v, from, sizeof v);
+  return v;
 }
 
-}  // namespace holdfast
+inline void store(float *to, Vec v) { std::memcpy(to, &v, sizeof v); }
+
+// The first `count` lanes, the others `rest`.
+inline Vec load_part(const float *from, int64_t count, float rest) {
+  float lanes[HF_LANES];
+  for (int64_t i = 0; i < kLanes; ++i) {
+    lanes[i] = i < count ? from[i] : rest;
+  }
+  return load(lanes);
+}
+
+inline void store_part(float *to, int64_t count, Vec v) {
+  float lanes[HF_LANES];
+  store(lanes, v);
+  for (int64_t i = 0; i < count; ++i) {
+    to[i] = lanes[i];
+  }
+}
+
+// Where a lane is NaN in b it keeps a: maxima pass over NaN, sums then meet it.
+inline Vec max(Vec a, Vec b) { return b > a ? b : a; }
+
+inline float max_lane(Vec v) {
+  float lanes[HF_LANES];
+  store(lanes, v);
+  float largest = lanes[0];
+  for (int64_t i = 1; i < kLanes; ++i) {
+    largest = lanes[i] > largest ? lanes[i] : largest;
+  }
+  return largest;
+}
+
+// Pairwise, so that the order is the same on every path.
+inline float sum(Vec v) {
+  float lanes[HF_LANES];
+  store(lanes, v);
+  for (int64_t half = kLanes / 2; half > 0; half /= 2) {
+    for (int64_t i = 0; i < half; ++i) {
+      lanes[i] += lanes[i + half];
+    }
+  }
+  return lanes[0];
+}
+
+// e^x for x <= 0, within 1.2 units in the last place; 0 below -87.33 (2^-126), NaN for NaN.
+// Cephes' expf: x = n ln 2 + r with |r| <= ln 2 / 2, ln 2 in two parts, e^r as a polynomial.
+inline Vec exp_nonpositive(Vec x) {
+  const Vec lowest = splat(-87.33654F);
+  const Vec clamped = x < lowest ? lowest : x;  // NaN stays
+  const Vec magic = splat(12582912.0F);         // 1.5 * 2^23: adding it rounds to an integer
+  const Vec shifted = clamped * splat(1.44269504F) + magic;
+  const Vec n = shifted - magic;
+  const Vec r = (clamped - n * splat(0.693359375F)) + n * splat(2.12194440e-4F);
+  Vec p = splat(1.9875691500e-4F);
+  p = p * r + splat(1.3981999507e-3F);
+  p = p * r + splat(8.3334519073e-3F);
+  p = p * r + splat(4.1665795894e-2F);
+  p = p * r + splat(1.6666665459e-1F);
+  p = p * r + splat(5.0000001201e-1F);
+  p = p * (r * r) + r + splat(1.0F);
+  // 2^n from its bits; the low bits of `shifted` are n.
+  Bits bits;
+  std::memcpy(&bits, &shifted, sizeof bits);
+  bits = (bits << 23) + (127U << 23);
+  Vec power;
+  std::memcpy(&power, &bits, sizeof power);
+  const Vec y = p * power;
+  return x < lowest ? Vec{} : y;
+}
+
+}  // namespace

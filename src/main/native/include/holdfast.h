@@ -6,7 +6,8 @@
  *   - Matrices are row-major; strides count elements, from one row to the next.
  *   - Functions return HF_OK or another status; hf_last_error() then says what was wrong, in the
  *     thread that called. A call that does not return HF_OK for its arguments has written nothing.
- *   - Nothing is allocated behind the caller's back: where a kernel needs room, it is passed in.
+ *   - Nothing is allocated behind the caller's back. Where a kernel needs room, this file says how
+ *     much, and the caller passes it.
  *   - `stream` is a cudaStream_t, or null for the default stream. CUDA calls return before the work
  *     is done and never synchronise. The CPU library ignores it.
  *   - Data pointers (matrices, indices, weights, scratch, results) are device memory for the CUDA
@@ -15,7 +16,9 @@
  *     threads: the same library on the same machine repeats its results bit for bit.
  *   - NaN and infinity are data, not errors: they reach the output by IEEE rules, and only the
  *     output of their own row where rows are independent. A weight of exactly 0 switches its term
- *     off.
+ *     off: it adds nothing to the output, whatever it would have multiplied.
+ *   - Indices (rows, labels) out of range are HF_INVALID on the CPU. The CUDA library cannot look
+ * at them without waiting: it skips such rows, and answers such labels with NaN.
  */
 #ifndef HOLDFAST_H
 #define HOLDFAST_H
@@ -36,7 +39,7 @@ extern "C" {
 #define HF_ABI_VERSION 1
 
 /* Largest subspace rank k. */
-#define HF_MAX_RANK 256
+#define HF_MAX_RANK 1024
 
 enum hf_status {
   HF_OK = 0,
@@ -56,7 +59,6 @@ typedef struct hf_matrix {
   int64_t columns;
   int64_t stride;
   int32_t dtype;
-  int32_t reserved; /* 0 */
 } hf_matrix;
 
 /* One parameter of an AdamW step; a matrix with null data is absent. 264 bytes. */
@@ -82,27 +84,54 @@ typedef struct hf_adamw_step {
   double gradient_scale;
 } hf_adamw_step;
 
+/* ---- The library ----------------------------------------------------------------------------- */
+
 /* The value of HF_ABI_VERSION this library was built with. */
 HF_API int32_t hf_abi_version(void);
 
 /* What was wrong with this thread's last call that failed; never null. */
 HF_API const char *hf_last_error(void);
 
-/* Threads of the CPU library; results do not depend on it. */
+/* HF_OK where this library can run here; HF_DEVICE where there is no device that it can use. */
+HF_API int32_t hf_available(void);
+
+/* What runs: instruction set and threads, or the device. Valid until this thread's next call. */
+HF_API const char *hf_description(void);
+
+/* Threads of the CPU library, whichever thread calls; 0 leaves it to OpenMP. Results do not depend
+ * on it. The CUDA library ignores it. */
 HF_API int32_t hf_set_num_threads(int32_t threads);
+
+/* Memory where this library's kernels can reach it, aligned to 256 bytes, and its end; for callers
+ * without another allocator for the device. Null may be released. */
+HF_API int32_t hf_allocate(int64_t bytes, void **out);
+HF_API int32_t hf_release(void *memory);
+
+/* Copies between host and device memory, in any direction, and waits for the copy and for all that
+ * was queued on the stream. */
+HF_API int32_t hf_copy(void *to, const void *from, int64_t bytes, void *stream);
+
+/* ---- Activation projection ------------------------------------------------------------------- */
+
+/* Bytes of scratch, aligned to 64, that the three kernels of a basis U [d, k] need; they leave
+ * nothing there. Negative where there is no such basis. */
+HF_API int64_t hf_subspace_scratch(int64_t d, int64_t k);
 
 /* Coefficients in a subspace.
  *   C = H[rows] U
  * H: [n, d]   rows: [m] or null for all   U: [d, k] orthonormal columns   C: [m, k] written
- * Reads m d + d k values, writes m k; 2 m d k flops. */
+ * Reads H and U once: m d + d k values; 2 m d k flops. */
 HF_API int32_t hf_project(const hf_matrix *h, const int64_t *rows, const hf_matrix *u,
-                          const hf_matrix *c, void *stream);
+                          const hf_matrix *c, void *scratch, void *stream);
 
 /* Directional ablation, in place.
  *   H <- H - (H U) U^T
  * H: [n, d]   U: [d, k] orthonormal columns
- * Reads and writes n d values; 4 n d k flops. */
-HF_API int32_t hf_ablate(const hf_matrix *h, const hf_matrix *u, void *stream);
+ * Reads and writes H once (a row stays in cache between its two sweeps): 2 n d values; 4 n d k
+ * flops. No d x d projector is formed. */
+HF_API int32_t hf_ablate(const hf_matrix *h, const hf_matrix *u, void *scratch, void *stream);
+
+/* ---- Safety-subspace constraint -------------------------------------------------------------- */
 
 /* Safety-subspace constraint, in place on the gradient of a hidden state.
  *   G[r] <- G[r] - filter[i] (G[r] U) U^T + weight[i] (H[r] U - C[i]) U^T     r = rows[i]
@@ -112,29 +141,39 @@ HF_API int32_t hf_ablate(const hf_matrix *h, const hf_matrix *u, void *stream);
  * Reads H and G once, writes G once: 3 m d values; 8 m d k flops. */
 HF_API int32_t hf_constrain(const hf_matrix *g, const hf_matrix *h, const int64_t *rows,
                             const hf_matrix *u, const hf_matrix *c, const float *filter,
-                            const float *weight, float *penalty, void *stream);
+                            const float *weight, float *penalty, void *scratch, void *stream);
+
+/* ---- Rows of logits -------------------------------------------------------------------------- */
 
 /* Rows of logits to the gradient of their loss, in place.
  *   L[r] = ce_weight[r] CE(label[r]) + kl_weight[r] KL
  *   forward: KL(q || p), gradient p - q     reverse: KL(p || q), gradient p (log p - log q - KL)
- * Z: [m, V] logits, overwritten   R: [m, V] reference logits, or null data where kl_weight is null
- * labels: [m]; a negative label has no cross entropy
- * ce, kl: [m] written, unweighted; kl may be null
- * Two sweeps: reads Z and R twice (the second time from cache), writes Z once. */
+ * with p = softmax(Z), q = softmax(R).
+ * Z: [m, V] logits, overwritten   R: [m, V] reference logits, or null where kl_weight is null
+ * labels: [m] below V; a negative label has no cross entropy, and its ce is 0
+ * ce, kl: [m] written, unweighted, whatever the weights; kl may be null, and is 0 without R
+ * A row whose terms are both off becomes 0. A logit of -inf is probability 0, and 0 log 0 = 0,
+ * where a probability may count as 0 when it is less than 2^-126 of its row's largest. NaN or +inf
+ * in a row of Z makes its gradient and losses NaN, and so does a row of only -inf; in a row of R,
+ * its kl and the gradient of the KL term. Two sweeps (online softmax): reads Z and R twice, the
+ * second time mostly from cache, writes Z once: 3 to 5 m V values. */
 HF_API int32_t hf_ce_kl(const hf_matrix *z, const hf_matrix *r, const int64_t *labels,
                         const float *ce_weight, const float *kl_weight, int32_t direction,
                         float *ce, float *kl, void *stream);
+
+/* ---- Optimizer ------------------------------------------------------------------------------- */
 
 /* One AdamW step over many tensors (Loshchilov and Hutter 2019, as PyTorch computes it).
  *   g = gradient_scale grad;  g -= U (U^T g) where there is a basis
  *   m = b1 m + (1-b1) g;  v = b2 v + (1-b2) g^2
  *   p = p (1 - lr decay) - lr (m / (1-b1^t)) / (sqrt(v / (1-b2^t)) + eps) - lr pull (p - ref)
- * Reads 4 and writes 3 values a parameter. */
+ * Reads 4 and writes 3 values a parameter; the reference adds 1, a basis another read of grad. */
 HF_API int32_t hf_adamw(const hf_adamw_tensor *tensors, int64_t count, const hf_adamw_step *step,
                         void *stream);
 
 /* Sum of the squares of many matrices, in double; NaN or infinite where one of them is.
- * partials: [HF_NORM_PARTIALS] scratch   result: [1] written */
+ * partials: [HF_NORM_PARTIALS] scratch   result: [1] written
+ * Reads everything once. */
 #define HF_NORM_PARTIALS 1024
 HF_API int32_t hf_sum_of_squares(const hf_matrix *matrices, int64_t count, double *partials,
                                  double *result, void *stream);

@@ -1,6 +1,7 @@
 package io.holdfast.kernels;
 
 import io.holdfast.HoldfastException;
+import java.lang.foreign.MemorySegment;
 import java.util.Optional;
 
 /** The one place where a back end is chosen. */
@@ -13,8 +14,9 @@ public final class KernelBackends {
 
   /** Loaded at most once. */
   private static final class Cpu {
-    static final Optional<Kernels> KERNELS =
-        NativeLibrary.find("holdfast_cpu").map(library -> new NativeKernels("cpu", library));
+    static final Optional<NativeKernels> KERNELS =
+        NativeLibrary.find("holdfast_cpu")
+            .map(library -> new NativeKernels("cpu", library, () -> MemorySegment.NULL));
   }
 
   /** Warned at most once. */
@@ -40,7 +42,7 @@ public final class KernelBackends {
   public static Kernels select(Optional<String> requested) {
     var wanted = requested.or(() -> Optional.ofNullable(System.getenv("HOLDFAST_KERNELS")));
     if (wanted.isEmpty()) {
-      return cpu().orElseGet(() -> Fallback.KERNELS);
+      return cpu().<Kernels>map(kernels -> kernels).orElseGet(() -> Fallback.KERNELS);
     }
     return switch (wanted.get()) {
       case "reference" -> new ReferenceKernels();
@@ -57,12 +59,12 @@ public final class KernelBackends {
   }
 
   /** The native CPU kernels, where this build has them. */
-  public static Optional<Kernels> cpu() {
+  public static Optional<NativeKernels> cpu() {
     return Cpu.KERNELS;
   }
 
   /** Sets the threads of every native back end; results do not depend on it. */
   public static void threads(int threads) {
-    cpu().ifPresent(kernels -> ((NativeKernels) kernels).threads(threads));
+    cpu().ifPresent(kernels -> kernels.threads(threads));
   }
 }

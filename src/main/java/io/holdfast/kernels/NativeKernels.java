@@ -6,80 +6,41 @@ import static java.lang.foreign.ValueLayout.JAVA_INT;
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
 import java.lang.foreign.Arena;
-import java.lang.foreign.FunctionDescriptor;
-import java.lang.foreign.Linker;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.SymbolLookup;
-import java.lang.invoke.MethodHandle;
 import java.util.List;
+import java.util.function.Supplier;
 
-/** The kernels of a native library that speaks {@code holdfast.h}. */
-final class NativeKernels implements Kernels {
-  private static final int ABI_VERSION = 1;
+/**
+ * The kernels of a native library that speaks {@code holdfast.h}: {@code cpu} or {@code cuda}.
+ *
+ * <p>Matrices and vectors lie where the library's kernels can reach them: in native memory for the
+ * CPU, in device memory for CUDA, where calls are queued on the current stream and only {@link
+ * #norm} and {@link #copy} wait. Safe for use by many threads, each with its own scratch.
+ */
+public final class NativeKernels implements Kernels {
   private static final long MATRIX = 40;
   private static final long ADAMW_TENSOR = 6 * MATRIX + 24;
-  private static final int NORM_PARTIALS = 1024;
+  private static final long ADAMW_STEP = 48;
+  private static final long NORM_PARTIALS = 1024;
 
   private final String name;
-  private final MethodHandle lastError;
-  private final MethodHandle setThreads;
-  private final MethodHandle project;
-  private final MethodHandle ablate;
-  private final MethodHandle constrain;
-  private final MethodHandle ceKl;
-  private final MethodHandle adamw;
-  private final MethodHandle sumOfSquares;
+  private final NativeFunctions functions;
+  private final Supplier<MemorySegment> stream;
+  private final ThreadLocal<MemorySegment> scratch =
+      ThreadLocal.withInitial(() -> MemorySegment.NULL);
 
   /**
    * Binds a library.
    *
-   * @throws IllegalStateException if a function is missing or its version is another
+   * @param stream the {@code cudaStream_t} that calls are queued on; {@link MemorySegment#NULL} is
+   *     the default stream. The CPU library ignores it.
+   * @throws IllegalStateException if a function is missing or the interface has another version
    */
-  NativeKernels(String name, SymbolLookup library) {
+  NativeKernels(String name, SymbolLookup library, Supplier<MemorySegment> stream) {
     this.name = name;
-    var version = handle(library, "hf_abi_version", FunctionDescriptor.of(JAVA_INT));
-    this.lastError = handle(library, "hf_last_error", FunctionDescriptor.of(ADDRESS));
-    this.setThreads =
-        handle(library, "hf_set_num_threads", FunctionDescriptor.of(JAVA_INT, JAVA_INT));
-    this.project = handle(library, "hf_project", status(ADDRESS, ADDRESS, ADDRESS, ADDRESS));
-    this.ablate = handle(library, "hf_ablate", status(ADDRESS, ADDRESS));
-    this.constrain =
-        handle(
-            library,
-            "hf_constrain",
-            status(ADDRESS, ADDRESS, ADDRESS, ADDRESS, ADDRESS, ADDRESS, ADDRESS, ADDRESS));
-    this.ceKl =
-        handle(
-            library,
-            "hf_ce_kl",
-            status(ADDRESS, ADDRESS, ADDRESS, ADDRESS, ADDRESS, JAVA_INT, ADDRESS, ADDRESS));
-    this.adamw = handle(library, "hf_adamw", status(ADDRESS, JAVA_LONG, ADDRESS));
-    this.sumOfSquares =
-        handle(library, "hf_sum_of_squares", status(ADDRESS, JAVA_LONG, ADDRESS, ADDRESS));
-    try {
-      int found = (int) version.invokeExact();
-      if (found != ABI_VERSION) {
-        throw new IllegalStateException(
-            "the native kernels have interface version %d, this jar wants %d; rebuild both"
-                .formatted(found, ABI_VERSION));
-      }
-    } catch (Throwable e) {
-      throw rethrown(e);
-    }
-  }
-
-  /** A status, then these arguments, then the stream. */
-  private static FunctionDescriptor status(java.lang.foreign.MemoryLayout... arguments) {
-    return FunctionDescriptor.of(JAVA_INT, arguments).appendArgumentLayouts(ADDRESS);
-  }
-
-  private static MethodHandle handle(
-      SymbolLookup library, String function, FunctionDescriptor type) {
-    var address =
-        library
-            .find(function)
-            .orElseThrow(() -> new IllegalStateException("the native kernels lack " + function));
-    return Linker.nativeLinker().downcallHandle(address, type);
+    this.functions = new NativeFunctions(name, library);
+    this.stream = stream;
   }
 
   @Override
@@ -87,37 +48,57 @@ final class NativeKernels implements Kernels {
     return name;
   }
 
-  /** Threads of this library; results do not depend on it. */
+  /** What runs: the instruction set and threads, or the device. */
+  public String description() {
+    return functions.description();
+  }
+
+  /** Why the library cannot run here, or an empty text where it can. */
+  String whyUnavailable() {
+    return functions.whyUnavailable();
+  }
+
+  /** Threads of this library; 0 leaves it to OpenMP. Results do not depend on it. */
   void threads(int threads) {
-    try {
-      check((int) setThreads.invokeExact(threads));
-    } catch (Throwable e) {
-      throw rethrown(e);
+    functions.setNumThreads(threads);
+  }
+
+  /** Memory that this library's kernels can reach, given back when it is no longer reachable. */
+  public MemorySegment allocate(long bytes) {
+    try (var arena = Arena.ofConfined()) {
+      var out = arena.allocate(ADDRESS);
+      functions.allocate(bytes, out);
+      return out.get(ADDRESS, 0)
+          .reinterpret(bytes, Arena.ofAuto(), memory -> functions.release(memory));
     }
+  }
+
+  /** Copies all of {@code from} between host and device memory, and waits for it. */
+  public void copy(MemorySegment from, MemorySegment to) {
+    if (to.byteSize() < from.byteSize()) {
+      throw new IllegalArgumentException(
+          "%d bytes do not fit into %d".formatted(from.byteSize(), to.byteSize()));
+    }
+    functions.copy(to, from, from.byteSize(), stream.get());
   }
 
   @Override
   public void project(Matrix h, MemorySegment rows, Matrix u, Matrix c) {
     try (var arena = Arena.ofConfined()) {
-      check(
-          (int)
-              project.invokeExact(
-                  matrix(arena, h),
-                  orNull(rows),
-                  matrix(arena, u),
-                  matrix(arena, c),
-                  MemorySegment.NULL));
-    } catch (Throwable e) {
-      throw rethrown(e);
+      functions.project(
+          struct(arena, h),
+          vector("rows", rows, c.rows(), Long.BYTES),
+          struct(arena, u),
+          struct(arena, c),
+          scratch(u),
+          stream.get());
     }
   }
 
   @Override
   public void ablate(Matrix h, Matrix u) {
     try (var arena = Arena.ofConfined()) {
-      check((int) ablate.invokeExact(matrix(arena, h), matrix(arena, u), MemorySegment.NULL));
-    } catch (Throwable e) {
-      throw rethrown(e);
+      functions.ablate(struct(arena, h), struct(arena, u), scratch(u), stream.get());
     }
   }
 
@@ -132,20 +113,17 @@ final class NativeKernels implements Kernels {
       MemorySegment weight,
       MemorySegment penalty) {
     try (var arena = Arena.ofConfined()) {
-      check(
-          (int)
-              constrain.invokeExact(
-                  matrix(arena, g),
-                  matrix(arena, h),
-                  orNull(rows),
-                  matrix(arena, u),
-                  matrix(arena, c),
-                  orNull(filter),
-                  orNull(weight),
-                  orNull(penalty),
-                  MemorySegment.NULL));
-    } catch (Throwable e) {
-      throw rethrown(e);
+      functions.constrain(
+          struct(arena, g),
+          struct(arena, h),
+          vector("rows", rows, c.rows(), Long.BYTES),
+          struct(arena, u),
+          struct(arena, c),
+          vector("filter", filter, c.rows(), Float.BYTES),
+          vector("weight", weight, c.rows(), Float.BYTES),
+          vector("penalty", penalty, c.rows(), Float.BYTES),
+          scratch(u),
+          stream.get());
     }
   }
 
@@ -160,79 +138,82 @@ final class NativeKernels implements Kernels {
       MemorySegment ce,
       MemorySegment kl) {
     try (var arena = Arena.ofConfined()) {
-      check(
-          (int)
-              ceKl.invokeExact(
-                  matrix(arena, z),
-                  orNull(arena, reference),
-                  labels,
-                  ceWeight,
-                  orNull(klWeight),
-                  direction == KlDirection.REVERSE ? 1 : 0,
-                  ce,
-                  orNull(kl),
-                  MemorySegment.NULL));
-    } catch (Throwable e) {
-      throw rethrown(e);
+      functions.ceKl(
+          struct(arena, z),
+          reference == null ? MemorySegment.NULL : struct(arena, reference),
+          vector("labels", labels, z.rows(), Long.BYTES),
+          vector("ceWeight", ceWeight, z.rows(), Float.BYTES),
+          vector("klWeight", klWeight, z.rows(), Float.BYTES),
+          direction == KlDirection.REVERSE ? 1 : 0,
+          vector("ce", ce, z.rows(), Float.BYTES),
+          vector("kl", kl, z.rows(), Float.BYTES),
+          stream.get());
     }
   }
 
   @Override
   public void adamw(List<AdamwTensor> tensors, AdamwStep step) {
     try (var arena = Arena.ofConfined()) {
-      var array = arena.allocate(Math.max(1, tensors.size() * ADAMW_TENSOR), 8);
+      var array = arena.allocate(tensors.size() * ADAMW_TENSOR, 8);
       for (int i = 0; i < tensors.size(); i++) {
         put(array.asSlice(i * ADAMW_TENSOR, ADAMW_TENSOR), tensors.get(i));
       }
-      var shared = arena.allocate(48, 8);
+      var shared = arena.allocate(ADAMW_STEP, 8);
       shared.set(JAVA_LONG, 0, step.step());
       shared.set(JAVA_DOUBLE, 8, step.lr());
       shared.set(JAVA_DOUBLE, 16, step.beta1());
       shared.set(JAVA_DOUBLE, 24, step.beta2());
       shared.set(JAVA_DOUBLE, 32, step.eps());
       shared.set(JAVA_DOUBLE, 40, step.gradientScale());
-      check((int) adamw.invokeExact(array, (long) tensors.size(), shared, MemorySegment.NULL));
-    } catch (Throwable e) {
-      throw rethrown(e);
+      functions.adamw(array, (long) tensors.size(), shared, stream.get());
     }
   }
 
   @Override
   public double norm(List<Matrix> gradients) {
     try (var arena = Arena.ofConfined()) {
-      var array = arena.allocate(Math.max(1, gradients.size() * MATRIX), 8);
+      var array = arena.allocate(gradients.size() * MATRIX, 8);
       for (int i = 0; i < gradients.size(); i++) {
         put(array.asSlice(i * MATRIX, MATRIX), gradients.get(i));
       }
-      var partials = arena.allocate(JAVA_DOUBLE, NORM_PARTIALS);
-      var result = arena.allocate(JAVA_DOUBLE);
-      check(
-          (int)
-              sumOfSquares.invokeExact(
-                  array, (long) gradients.size(), partials, result, MemorySegment.NULL));
-      return Math.sqrt(result.get(JAVA_DOUBLE, 0));
-    } catch (Throwable e) {
-      throw rethrown(e);
+      var partials = scratch((NORM_PARTIALS + 1) * Double.BYTES);
+      var result = partials.asSlice(NORM_PARTIALS * Double.BYTES, Double.BYTES);
+      functions.sumOfSquares(array, (long) gradients.size(), partials, result, stream.get());
+      var host = arena.allocate(JAVA_DOUBLE);
+      copy(result, host);
+      return Math.sqrt(host.get(JAVA_DOUBLE, 0));
     }
   }
 
-  private static void put(MemorySegment struct, AdamwTensor tensor) {
-    put(struct, tensor.parameter());
-    put(struct.asSlice(MATRIX), tensor.gradient());
-    put(struct.asSlice(2 * MATRIX), tensor.firstMoment());
-    put(struct.asSlice(3 * MATRIX), tensor.secondMoment());
-    if (tensor.reference() != null) {
-      put(struct.asSlice(4 * MATRIX), tensor.reference());
-    }
-    if (tensor.basis() != null) {
-      put(struct.asSlice(5 * MATRIX), tensor.basis());
-    }
-    struct.set(ADDRESS, 6 * MATRIX, orNull(tensor.scratch()));
-    struct.set(JAVA_DOUBLE, 6 * MATRIX + 8, tensor.weightDecay());
-    struct.set(JAVA_DOUBLE, 6 * MATRIX + 16, tensor.pull());
+  /** This thread's scratch for kernels with this basis. */
+  private MemorySegment scratch(Matrix u) {
+    return scratch(functions.subspaceScratch(u.rows(), u.columns()));
   }
 
-  private static MemorySegment matrix(Arena arena, Matrix matrix) {
+  private MemorySegment scratch(long bytes) {
+    var held = scratch.get();
+    if (held.byteSize() < bytes) {
+      held = allocate(Math.max(bytes, 2 * held.byteSize()));
+      scratch.set(held);
+    }
+    return held;
+  }
+
+  /** The vector if it is long enough, or a null pointer where there is none. */
+  private static MemorySegment vector(
+      String name, MemorySegment vector, long length, int elementBytes) {
+    if (vector == null) {
+      return MemorySegment.NULL;
+    }
+    if (vector.byteSize() < length * elementBytes) {
+      throw new IllegalArgumentException(
+          "%s has %d bytes, %d elements need %d"
+              .formatted(name, vector.byteSize(), length, length * elementBytes));
+    }
+    return vector;
+  }
+
+  private static MemorySegment struct(Arena arena, Matrix matrix) {
     var struct = arena.allocate(MATRIX, 8);
     put(struct, matrix);
     return struct;
@@ -246,26 +227,19 @@ final class NativeKernels implements Kernels {
     struct.set(JAVA_INT, 32, matrix.dtype().code());
   }
 
-  private static MemorySegment orNull(Arena arena, Matrix matrix) {
-    return matrix == null ? MemorySegment.NULL : matrix(arena, matrix);
-  }
-
-  private static MemorySegment orNull(MemorySegment segment) {
-    return segment == null ? MemorySegment.NULL : segment;
-  }
-
-  private void check(int status) throws Throwable {
-    if (status != 0) {
-      var message = ((MemorySegment) lastError.invokeExact()).reinterpret(512).getString(0);
-      throw new IllegalArgumentException("%s kernels: %s".formatted(name, message));
+  private static void put(MemorySegment struct, AdamwTensor tensor) {
+    put(struct, tensor.parameter());
+    put(struct.asSlice(MATRIX), tensor.gradient());
+    put(struct.asSlice(2 * MATRIX), tensor.firstMoment());
+    put(struct.asSlice(3 * MATRIX), tensor.secondMoment());
+    if (tensor.reference() != null) {
+      put(struct.asSlice(4 * MATRIX), tensor.reference());
     }
-  }
-
-  private static RuntimeException rethrown(Throwable e) {
-    return switch (e) {
-      case RuntimeException runtime -> runtime;
-      case Error error -> throw error;
-      default -> new IllegalStateException(e);
-    };
+    if (tensor.basis() != null) {
+      put(struct.asSlice(5 * MATRIX), tensor.basis());
+      struct.set(ADDRESS, 6 * MATRIX, tensor.scratch());
+    }
+    struct.set(JAVA_DOUBLE, 6 * MATRIX + 8, tensor.weightDecay());
+    struct.set(JAVA_DOUBLE, 6 * MATRIX + 16, tensor.pull());
   }
 }

@@ -64,6 +64,20 @@ inline int32_t check_same(const hf_matrix *a, const char *name, int64_t rows, in
   return HF_OK;
 }
 
+// Anything that is not a matrix: indices, weights, results, scratch.
+inline int32_t check_vector(const void *vector, const char *name, int64_t elements,
+                            uintptr_t alignment) {
+  if (vector == nullptr && elements > 0) return fail(HF_INVALID, "%s: null", name);
+  if (reinterpret_cast<uintptr_t>(vector) % alignment != 0) {
+    return fail(HF_INVALID, "%s: misaligned", name);
+  }
+  return HF_OK;
+}
+
+inline int32_t check_optional(const void *vector, const char *name, uintptr_t alignment) {
+  return check_vector(vector, name, 0, alignment);
+}
+
 inline int32_t check_basis(const hf_matrix *u, int64_t width) {
   if (int32_t status = check_matrix(u, "u")) return status;
   if (u->rows != width || u->columns > u->rows || u->columns > HF_MAX_RANK) {
@@ -76,28 +90,51 @@ inline int32_t check_basis(const hf_matrix *u, int64_t width) {
 }
 
 // Rows of h and c: either an index list gives one row of h for each row of c, or they are as many.
-inline int32_t check_rows(const hf_matrix *h, const int64_t *rows, const hf_matrix *c) {
+inline int32_t check_project(const hf_matrix *h, const int64_t *rows, const hf_matrix *u,
+                             const hf_matrix *c, const void *scratch) {
+  if (int32_t status = check_matrix(h, "h")) return status;
+  if (int32_t status = check_basis(u, h->columns)) return status;
+  if (int32_t status = check_matrix(c, "c")) return status;
+  if (int32_t status = check_same(c, "c", c->rows, u->columns)) return status;
   if (rows == nullptr && c->rows != h->rows) {
     return fail(HF_INVALID, "c: has %lld rows, h has %lld, and no row index was given",
                 static_cast<long long>(c->rows), static_cast<long long>(h->rows));
   }
-  return HF_OK;
+  if (int32_t status = check_optional(rows, "rows", 8)) return status;
+  return check_vector(scratch, "scratch", hf_subspace_scratch(u->rows, u->columns), 64);
+}
+
+inline int32_t check_ablate(const hf_matrix *h, const hf_matrix *u, const void *scratch) {
+  if (int32_t status = check_matrix(h, "h")) return status;
+  if (int32_t status = check_basis(u, h->columns)) return status;
+  return check_vector(scratch, "scratch", hf_subspace_scratch(u->rows, u->columns), 64);
+}
+
+inline int32_t check_constrain(const hf_matrix *g, const hf_matrix *h, const int64_t *rows,
+                               const hf_matrix *u, const hf_matrix *c, const float *filter,
+                               const float *weight, const float *penalty, const void *scratch) {
+  if (int32_t status = check_project(h, rows, u, c, scratch)) return status;
+  if (int32_t status = check_same(g, "g", h->rows, h->columns)) return status;
+  if (int32_t status = check_optional(filter, "filter", 4)) return status;
+  if (int32_t status = check_optional(weight, "weight", 4)) return status;
+  return check_optional(penalty, "penalty", 4);
 }
 
 inline int32_t check_ce_kl(const hf_matrix *z, const hf_matrix *r, const int64_t *labels,
                            const float *ce_weight, const float *kl_weight, int32_t direction,
-                           const float *ce) {
+                           const float *ce, const float *kl) {
   if (int32_t status = check_matrix(z, "z")) return status;
   if (z->rows == 0) return HF_OK;
   if (z->columns == 0) return fail(HF_INVALID, "z: no columns");
-  if (labels == nullptr || ce_weight == nullptr || ce == nullptr) {
-    return fail(HF_INVALID, "labels, ce_weight or ce: null");
-  }
-  bool with_reference = r != nullptr && r->data != nullptr;
-  if (kl_weight != nullptr && !with_reference) {
+  if (int32_t status = check_vector(labels, "labels", z->rows, 8)) return status;
+  if (int32_t status = check_vector(ce_weight, "ce_weight", z->rows, 4)) return status;
+  if (int32_t status = check_optional(kl_weight, "kl_weight", 4)) return status;
+  if (int32_t status = check_vector(ce, "ce", z->rows, 4)) return status;
+  if (int32_t status = check_optional(kl, "kl", 4)) return status;
+  if (kl_weight != nullptr && r == nullptr) {
     return fail(HF_INVALID, "r: kl_weight is given, but no reference logits");
   }
-  if (with_reference) {
+  if (r != nullptr) {
     if (int32_t status = check_same(r, "r", z->rows, z->columns)) return status;
     if (direction != HF_KL_FORWARD && direction != HF_KL_REVERSE) {
       return fail(HF_INVALID, "direction: %d is unknown", direction);
@@ -111,7 +148,11 @@ inline int32_t check_adamw(const hf_adamw_tensor *tensors, int64_t count,
   if (count < 0 || (count > 0 && tensors == nullptr) || step == nullptr) {
     return fail(HF_INVALID, "tensors or step: null, or a negative count");
   }
-  if (step->step < 1) return fail(HF_INVALID, "step: must be at least 1");
+  const auto decay = [](double beta) { return beta >= 0 && beta < 1; };
+  if (step->step < 1 || !decay(step->beta1) || !decay(step->beta2) || !(step->eps >= 0)) {
+    return fail(HF_INVALID, "step: AdamW is not defined for step %lld, betas %g and %g, eps %g",
+                static_cast<long long>(step->step), step->beta1, step->beta2, step->eps);
+  }
   for (int64_t i = 0; i < count; i++) {
     const hf_adamw_tensor &t = tensors[i];
     if (int32_t status = check_matrix(&t.parameter, "parameter")) return status;
@@ -127,8 +168,25 @@ inline int32_t check_adamw(const hf_adamw_tensor *tensors, int64_t count,
     }
     if (t.basis.data != nullptr) {
       if (int32_t status = check_basis(&t.basis, n)) return status;
-      if (t.scratch == nullptr) return fail(HF_INVALID, "scratch: a basis needs it");
+      int64_t elements = 0;
+      if (!product_fits(t.basis.columns, c, &elements)) {
+        return fail(HF_INVALID, "scratch: its size overflows");
+      }
+      if (int32_t status = check_vector(t.scratch, "scratch", elements, 4)) return status;
     }
+  }
+  return HF_OK;
+}
+
+inline int32_t check_sum_of_squares(const hf_matrix *matrices, int64_t count,
+                                    const double *partials, const double *result) {
+  if (count < 0 || (count > 0 && matrices == nullptr)) {
+    return fail(HF_INVALID, "matrices: null, or a negative count");
+  }
+  if (int32_t status = check_vector(partials, "partials", 1, 8)) return status;
+  if (int32_t status = check_vector(result, "result", 1, 8)) return status;
+  for (int64_t i = 0; i < count; i++) {
+    if (int32_t status = check_matrix(matrices + i, "matrix")) return status;
   }
   return HF_OK;
 }

@@ -1,0 +1,35 @@
+# Finds nvcc on the PATH or where NVIDIA's packages put it, and tries it before relying on it.
+#   HOLDFAST_CUDA                AUTO (default), ON (an error where it is missing), OFF
+#   HOLDFAST_CUDA_ARCHITECTURES  what to compile for
+set(HOLDFAST_CUDA AUTO CACHE STRING "Build libholdfast_cuda: AUTO, ON or OFF")
+set(HOLDFAST_CUDA_FOUND FALSE)
+
+function(holdfast_no_cuda reason)
+  if(HOLDFAST_CUDA STREQUAL "ON")
+    message(FATAL_ERROR "HOLDFAST_CUDA=ON, but ${reason}")
+  endif()
+  message(STATUS "holdfast: no CUDA library: ${reason}")
+endfunction()
+
+if(HOLDFAST_CUDA STREQUAL "OFF")
+  return()
+endif()
+if(NOT EXISTS "${CMAKE_SOURCE_DIR}/cuda/CMakeLists.txt")
+  return()
+endif()
+find_program(HOLDFAST_NVCC nvcc PATHS /usr/local/cuda/bin /opt/cuda/bin $ENV{CUDA_HOME}/bin
+                                      $ENV{CUDA_PATH}/bin)
+if(NOT HOLDFAST_NVCC)
+  holdfast_no_cuda("nvcc not found; remedy: install the CUDA toolkit (nvcc and cudart), or set CUDA_HOME")
+  return()
+endif()
+if(NOT DEFINED CMAKE_CUDA_COMPILER)
+  set(CMAKE_CUDA_COMPILER "${HOLDFAST_NVCC}")
+endif()
+include(CheckLanguage)
+check_language(CUDA)
+if(NOT CMAKE_CUDA_COMPILER)
+  holdfast_no_cuda("${HOLDFAST_NVCC} does not compile a first program; remedy: see CMakeFiles/CMakeError.log in the build folder")
+  return()
+endif()
+set(HOLDFAST_CUDA_FOUND TRUE)

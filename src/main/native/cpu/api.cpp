@@ -1,0 +1,217 @@
+// The kernels of holdfast.h: checks, then shares the work out.
+#include <cmath>
+
+#include "arguments.hpp"
+#include "dispatch.hpp"
+#include "parallel.hpp"
+#include "tiles.hpp"
+
+namespace holdfast {
+namespace {
+
+// Lanes of the widest instruction set: scratch is asked for without regard to which one runs.
+constexpr int64_t kWidest = 16;
+
+PackedBasis pack_basis(const hf_matrix &u, void *scratch) {
+  const KernelTable &table = kernels();
+  auto *packed = static_cast<float *>(scratch);
+  const int64_t blocks = (u.rows + table.lanes - 1) / table.lanes;
+  share(blocks, 1, u.rows * u.columns,
+        [&](int64_t first, int64_t last) { table.pack(&u, first, last, packed); });
+  return {packed, u.rows, u.columns};
+}
+
+AdamwScalars scalars(const hf_adamw_step &step) {
+  const auto t = static_cast<double>(step.step);
+  AdamwScalars s;
+  s.keep1 = static_cast<float>(step.beta1);
+  s.take1 = static_cast<float>(1 - step.beta1);
+  s.keep2 = static_cast<float>(step.beta2);
+  s.take2 = static_cast<float>(1 - step.beta2);
+  s.step_size = static_cast<float>(step.lr / (1 - std::pow(step.beta1, t)));
+  s.root = static_cast<float>(1 / std::sqrt(1 - std::pow(step.beta2, t)));
+  s.eps = static_cast<float>(step.eps);
+  s.gradient_scale = static_cast<float>(step.gradient_scale);
+  s.lr = step.lr;
+  return s;
+}
+
+Tiles tiles_of(const hf_adamw_tensor &t) {
+  const auto dense = [](const hf_matrix &a) { return a.stride == a.columns; };
+  const bool flat = t.basis.data == nullptr && dense(t.parameter) && dense(t.gradient) &&
+                    dense(t.first_moment) && dense(t.second_moment) &&
+                    (t.reference.data == nullptr || dense(t.reference));
+  return Tiles(t.parameter.rows, t.parameter.columns, flat);
+}
+
+// Calls visit(i, tile) for tiles first..last of all parts counted together.
+template <typename TilesOf, typename Visit>
+void for_tiles(int64_t parts, int64_t first, int64_t last, const TilesOf &tiles_of_part,
+               const Visit &visit) {
+  int64_t before = 0;
+  for (int64_t i = 0; i < parts && before < last; ++i) {
+    const Tiles tiles = tiles_of_part(i);
+    const int64_t end = std::min(tiles.count(), last - before);
+    for (int64_t tile = std::max<int64_t>(0, first - before); tile < end; ++tile) {
+      visit(i, tiles[tile]);
+    }
+    before += tiles.count();
+  }
+}
+
+void project_gradients(const hf_adamw_tensor *tensors, int64_t count, const AdamwScalars &s) {
+  constexpr int64_t kColumns = 1024;
+  const KernelTable &table = kernels();
+  for (int64_t i = 0; i < count; ++i) {
+    const hf_adamw_tensor &t = tensors[i];
+    if (t.basis.data == nullptr) {
+      continue;
+    }
+    const int64_t columns = t.parameter.columns;
+    share(columns, kColumns, t.parameter.rows * columns * t.basis.columns,
+          [&](int64_t first, int64_t last) {
+            for (int64_t begin = first; begin < last; begin += kColumns) {
+              table.adamw_components(t, s, begin, std::min(begin + kColumns, last));
+            }
+          });
+  }
+}
+
+double tile_squares(const hf_matrix &a, const Tile &tile) {
+  double sum = 0;
+  for (int64_t row = tile.row_first; row < tile.row_last; ++row) {
+    const float *x = static_cast<const float *>(a.data) + row * a.stride + tile.column_first;
+    sum += kernels().sum_of_squares(x, tile.column_last - tile.column_first);
+  }
+  return sum;
+}
+
+int32_t check_indices(const int64_t *rows, int64_t m, int64_t n) {
+  for (int64_t i = 0; rows != nullptr && i < m; ++i) {
+    if (rows[i] < 0 || rows[i] >= n) {
+      return fail(HF_INVALID, "rows[%lld]: %lld is not one of %lld rows", static_cast<long long>(i),
+                  static_cast<long long>(rows[i]), static_cast<long long>(n));
+    }
+  }
+  return HF_OK;
+}
+
+int32_t check_labels(const int64_t *labels, int64_t m, int64_t vocabulary) {
+  for (int64_t i = 0; i < m; ++i) {
+    if (labels[i] >= vocabulary) {
+      return fail(HF_INVALID, "labels[%lld]: %lld is outside the vocabulary of %lld",
+                  static_cast<long long>(i), static_cast<long long>(labels[i]),
+                  static_cast<long long>(vocabulary));
+    }
+  }
+  return HF_OK;
+}
+
+}  // namespace
+}  // namespace holdfast
+
+using namespace holdfast;
+
+extern "C" {
+
+int64_t hf_subspace_scratch(int64_t d, int64_t k) {
+  int64_t bytes = 0;
+  if (d < 0 || k < 0 || k > d || k > HF_MAX_RANK || !product_fits(d, 8 * k, &bytes)) {
+    return -fail(HF_INVALID, "u: %lld x %lld is no basis of at most %d directions",
+                 static_cast<long long>(d), static_cast<long long>(k), HF_MAX_RANK);
+  }
+  return (d + kWidest - 1) / kWidest * kWidest * k * static_cast<int64_t>(sizeof(float));
+}
+
+int32_t hf_project(const hf_matrix *h, const int64_t *rows, const hf_matrix *u, const hf_matrix *c,
+                   void *scratch, void *) {
+  if (int32_t status = check_project(h, rows, u, c, scratch)) return status;
+  if (int32_t status = check_indices(rows, c->rows, h->rows)) return status;
+  const PackedBasis basis = pack_basis(*u, scratch);
+  share(c->rows, kRowGroup, c->rows * basis.d * basis.k,
+        [&](int64_t first, int64_t last) { kernels().project(h, rows, basis, c, first, last); });
+  return HF_OK;
+}
+
+int32_t hf_ablate(const hf_matrix *h, const hf_matrix *u, void *scratch, void *) {
+  if (int32_t status = check_ablate(h, u, scratch)) return status;
+  const PackedBasis basis = pack_basis(*u, scratch);
+  share(h->rows, kRowGroup, 2 * h->rows * basis.d * basis.k,
+        [&](int64_t first, int64_t last) { kernels().ablate(h, basis, first, last); });
+  return HF_OK;
+}
+
+int32_t hf_constrain(const hf_matrix *g, const hf_matrix *h, const int64_t *rows,
+                     const hf_matrix *u, const hf_matrix *c, const float *filter,
+                     const float *weight, float *penalty, void *scratch, void *) {
+  if (int32_t status = check_constrain(g, h, rows, u, c, filter, weight, penalty, scratch)) {
+    return status;
+  }
+  if (int32_t status = check_indices(rows, c->rows, h->rows)) return status;
+  const PackedBasis basis = pack_basis(*u, scratch);
+  const ConstrainJob job = {g, h, rows, c, filter, weight, penalty};
+  share(c->rows, kRowGroup, 3 * c->rows * basis.d * basis.k,
+        [&](int64_t first, int64_t last) { kernels().constrain(job, basis, first, last); });
+  return HF_OK;
+}
+
+int32_t hf_ce_kl(const hf_matrix *z, const hf_matrix *reference, const int64_t *labels,
+                 const float *ce_weight, const float *kl_weight, int32_t direction, float *ce,
+                 float *kl, void *) {
+  if (int32_t status = check_ce_kl(z, reference, labels, ce_weight, kl_weight, direction, ce, kl)) {
+    return status;
+  }
+  if (int32_t status = check_labels(labels, z->rows, z->columns)) return status;
+  const CeKlJob job = {z, reference, labels, ce_weight, kl_weight, direction, ce, kl};
+  share(z->rows, 1, 8 * z->rows * z->columns,
+        [&](int64_t first, int64_t last) { kernels().ce_kl(job, first, last); });
+  return HF_OK;
+}
+
+int32_t hf_adamw(const hf_adamw_tensor *tensors, int64_t count, const hf_adamw_step *step, void *) {
+  if (int32_t status = check_adamw(tensors, count, step)) return status;
+  const AdamwScalars s = scalars(*step);
+  project_gradients(tensors, count, s);
+  int64_t all = 0;
+  int64_t elements = 0;
+  for (int64_t i = 0; i < count; ++i) {
+    all += tiles_of(tensors[i]).count();
+    elements += tensors[i].parameter.rows * tensors[i].parameter.columns;
+  }
+  share(all, 1, 4 * elements, [&](int64_t first, int64_t last) {
+    for_tiles(
+        count, first, last, [&](int64_t i) { return tiles_of(tensors[i]); },
+        [&](int64_t i, const Tile &tile) {
+          for (int64_t row = tile.row_first; row < tile.row_last; ++row) {
+            kernels().adamw_row(tensors[i], s, row, tile.column_first, tile.column_last);
+          }
+        });
+  });
+  return HF_OK;
+}
+
+int32_t hf_sum_of_squares(const hf_matrix *matrices, int64_t count, double *partials,
+                          double *result, void *) {
+  if (int32_t status = check_sum_of_squares(matrices, count, partials, result)) return status;
+  int64_t all = 0;
+  for (int64_t i = 0; i < count; ++i) {
+    all += Tiles(matrices[i]).count();
+  }
+  const int64_t parts = std::min<int64_t>(all, HF_NORM_PARTIALS);
+  share(parts, 1, all * Tiles::kTile, [&](int64_t first, int64_t last) {
+    for (int64_t part = first; part < last; ++part) {
+      double sum = 0;
+      for_tiles(
+          count, part * all / parts, (part + 1) * all / parts,
+          [&](int64_t i) { return Tiles(matrices[i]); },
+          [&](int64_t i, const Tile &tile) { sum += tile_squares(matrices[i], tile); });
+      partials[part] = sum;
+    }
+  });
+  *result = 0;
+  for (int64_t part = 0; part < parts; ++part) {
+    *result += partials[part];
+  }
+  return HF_OK;
+}
+}

@@ -1,0 +1,15 @@
+// Compiled once for each instruction set, with HF_TABLE, HF_NAME and HF_LANES set by CMake.
+#include "kernels.hpp"
+
+#include "optimizer.hpp"
+#include "softmax.hpp"
+#include "subspace.hpp"
+
+namespace holdfast {
+
+extern const KernelTable HF_TABLE;
+const KernelTable HF_TABLE = {HF_NAME,   kLanes,        pack,  project,
+                              ablate,    constrain,     ce_kl, adamw_components,
+                              adamw_row, sum_of_squares};
+
+}  // namespace holdfast
