@@ -9,7 +9,10 @@ import io.holdfast.kernels.Matrix;
 import java.lang.foreign.Arena;
 import java.lang.foreign.ValueLayout;
 import java.nio.file.Path;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
 import java.util.ArrayList;
+import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
 import java.util.SortedMap;
@@ -74,6 +77,17 @@ public final class SafetySubspace implements AutoCloseable {
   /** Hash of the model it belongs to. */
   public String modelHash() {
     return modelHash;
+  }
+
+  /** A short hash of the bases, so that what was computed with others is not taken for these. */
+  public String fingerprint() {
+    try {
+      var digest = MessageDigest.getInstance("SHA-256");
+      bases.values().forEach(basis -> digest.update(basis.data().asByteBuffer()));
+      return HexFormat.of().formatHex(digest.digest(), 0, 8);
+    } catch (NoSuchAlgorithmException e) {
+      throw new IllegalStateException("every JDK has SHA-256", e);
+    }
   }
 
   /** Writes the subspace as safetensors, with what is needed to refuse it elsewhere. */

@@ -1,7 +1,12 @@
 package io.holdfast.guard;
 
 import io.holdfast.HoldfastException;
+import io.holdfast.data.Example;
+import io.holdfast.geometry.PromptActivations;
+import io.holdfast.model.AdapterMode;
+import io.holdfast.model.Decoder;
 import java.util.List;
+import java.util.TreeMap;
 import org.apache.commons.math3.linear.Array2DRowRealMatrix;
 import org.apache.commons.math3.linear.EigenDecomposition;
 
@@ -21,6 +26,45 @@ public final class SubspaceFit {
 
   /** One layer's basis and scale. */
   public record Layer(double[][] basis, double scale) {}
+
+  /**
+   * A subspace of a model, fitted where harm is read (the end of the instruction) and where refusal
+   * is decided (the end of the prompt).
+   *
+   * @param harmful prompts that should be refused
+   * @param benign prompts that should be answered
+   * @param layers slots of the residual stream
+   */
+  public static SafetySubspace fit(
+      Decoder model,
+      List<Example> harmful,
+      List<Example> benign,
+      List<Integer> layers,
+      int rank,
+      String modelHash) {
+    var bases = new TreeMap<Integer, double[][]>();
+    var scales = new TreeMap<Integer, Double>();
+    var dangerous = states(model, harmful, layers);
+    var harmless = states(model, benign, layers);
+    for (int layer : layers) {
+      var fitted = fit(at(dangerous, layer), at(harmless, layer), rank);
+      bases.put(layer, fitted.basis());
+      scales.put(layer, fitted.scale());
+    }
+    return new SafetySubspace(bases, scales, modelHash);
+  }
+
+  private static List<PromptActivations> states(
+      Decoder model, List<Example> prompts, List<Integer> layers) {
+    return List.of(
+        PromptActivations.capture(
+            model, prompts, layers, Example::instructionEnd, AdapterMode.OFF),
+        PromptActivations.capture(model, prompts, layers, Example::promptEnd, AdapterMode.OFF));
+  }
+
+  private static Activations at(List<PromptActivations> states, int layer) {
+    return new Activations(states.stream().map(state -> state.at(layer)).toList());
+  }
 
   /**
    * An orthonormal basis of rank k.

@@ -4,6 +4,10 @@ import org.bytedeco.pytorch.GradMode;
 
 /** A span of code in which LibTorch records nothing for a backward pass. */
 public final class NoGrad implements AutoCloseable {
+  static {
+    LibTorch.ready();
+  }
+
   private final boolean previous = GradMode.is_enabled();
 
   private NoGrad() {

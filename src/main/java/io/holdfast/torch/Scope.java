@@ -13,6 +13,10 @@ import org.bytedeco.javacpp.PointerScope;
  * so a native object made outside any scope is a leak.
  */
 public final class Scope implements AutoCloseable {
+  static {
+    LibTorch.ready();
+  }
+
   private static final AtomicInteger LIVE = new AtomicInteger();
 
   private final PointerScope pointers;

@@ -6,6 +6,10 @@ import org.bytedeco.javacpp.Pointer;
 
 /** Keeps native objects alive beyond the scope they were made in, and frees them together. */
 public final class TensorOwner implements AutoCloseable {
+  static {
+    LibTorch.ready();
+  }
+
   private final List<Pointer> owned = new ArrayList<>();
 
   /** Takes a native object over; it lives until this owner closes. */

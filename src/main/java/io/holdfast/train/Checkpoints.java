@@ -12,7 +12,6 @@ import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.Comparator;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -65,7 +64,8 @@ public final class Checkpoints {
     }
     if (keep > 0) {
       var all = steps();
-      all.subList(0, Math.max(0, all.size() - keep)).forEach(this::remove);
+      all.subList(0, Math.max(0, all.size() - keep))
+          .forEach(old -> AtomicFolder.delete(folder.resolve("step-" + old)));
     }
     return target;
   }
@@ -122,22 +122,6 @@ public final class Checkpoints {
           .map(name -> Long.parseLong(name.substring("step-".length())))
           .sorted()
           .toList();
-    } catch (IOException e) {
-      throw new UncheckedIOException(e);
-    }
-  }
-
-  private void remove(long step) {
-    // Renamed first: a kill in the middle of the deletion must not leave half a checkpoint.
-    var path = folder.resolve("step-" + step);
-    var doomed = folder.resolve(".tmp-removed-step-" + step);
-    try {
-      Files.move(path, doomed);
-      try (Stream<Path> entries = Files.walk(doomed)) {
-        for (var entry : entries.sorted(Comparator.reverseOrder()).toList()) {
-          Files.delete(entry);
-        }
-      }
     } catch (IOException e) {
       throw new UncheckedIOException(e);
     }

@@ -87,6 +87,11 @@ public final class Trainer {
     return optimizer.steps();
   }
 
+  /** Steps of the whole run. */
+  public long plannedSteps() {
+    return plan.steps();
+  }
+
   /** Whether the run is complete. */
   public boolean done() {
     return steps() >= plan.steps();

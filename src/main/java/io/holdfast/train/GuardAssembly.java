@@ -1,0 +1,221 @@
+package io.holdfast.train;
+
+import io.holdfast.HoldfastException;
+import io.holdfast.data.Example;
+import io.holdfast.data.ExampleReader;
+import io.holdfast.guard.Guard;
+import io.holdfast.guard.GuardedPositions;
+import io.holdfast.guard.KlGuard;
+import io.holdfast.guard.ReferenceCoefficients;
+import io.holdfast.guard.SafetySubspace;
+import io.holdfast.guard.SubspaceFit;
+import io.holdfast.guard.SubspaceGuard;
+import io.holdfast.kernels.Kernels;
+import io.holdfast.model.Decoder;
+import io.holdfast.train.config.GuardConfig;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.stream.IntStream;
+
+/** From the {@code guard} section of a configuration to guards, ready to hold a run. */
+final class GuardAssembly {
+  private final GuardConfig config;
+  private final Decoder reference;
+  private final String modelHash;
+  private final ExampleReader reader;
+  private final Kernels kernels;
+  private final Path folder;
+
+  /**
+   * An assembly.
+   *
+   * @param reference the start of the run
+   * @param folder where fitted subspaces and reference coefficients are kept
+   */
+  GuardAssembly(
+      GuardConfig config,
+      Decoder reference,
+      String modelHash,
+      ExampleReader reader,
+      Kernels kernels,
+      Path folder) {
+    this.config = config;
+    this.reference = reference;
+    this.modelHash = modelHash;
+    this.reader = reader;
+    this.kernels = kernels;
+    this.folder = folder;
+  }
+
+  /** The column with recorded risks that the guards need, if any. */
+  static Optional<String> riskColumn(GuardConfig config) {
+    var kl = config.kl().flatMap(GuardConfig.Kl::riskColumn);
+    var subspace = config.subspace().flatMap(GuardConfig.Subspace::riskColumn);
+    if (kl.isPresent() && subspace.isPresent() && !kl.equals(subspace)) {
+      throw HoldfastException.usage(
+          "guard.kl.risk_column: %s, but guard.subspace.risk_column is %s; both guards read one"
+              + " column",
+          kl.get(), subspace.get());
+    }
+    return kl.or(() -> subspace);
+  }
+
+  /** Safety prompts that join the batches: those of the subspace guard, or else of the KL guard. */
+  List<Example> anchors() {
+    var subspace = config.subspace().flatMap(GuardConfig.Subspace::anchors);
+    var kl = config.kl().flatMap(GuardConfig.Kl::anchors);
+    if (subspace.isPresent() && kl.isPresent() && !subspace.equals(kl)) {
+      throw HoldfastException.usage(
+          "guard.kl.anchors: %s, but guard.subspace.anchors is %s; both guards hold the same"
+              + " prompts",
+          kl.get(), subspace.get());
+    }
+    return subspace.or(() -> kl).map(reader::readPrompts).orElse(List.of());
+  }
+
+  /** The guards, KL first, so that it weighs rows before others look at them. */
+  List<Guard> guards(List<Example> examples, List<Example> anchors, String dataHash) {
+    var guards = new ArrayList<Guard>();
+    config.kl().map(this::kl).ifPresent(guards::add);
+    config
+        .subspace()
+        .map(subspace -> subspace(subspace, examples, anchors, dataHash))
+        .ifPresent(guards::add);
+    return guards;
+  }
+
+  private KlGuard kl(GuardConfig.Kl kl) {
+    var weighting =
+        kl.weight()
+            .<KlGuard.Weighting>map(KlGuard.Weighting.Constant::new)
+            .orElseGet(
+                () ->
+                    new KlGuard.Weighting.Risk(kl.betaMin(), kl.betaMax(), kl.shrinksTask()));
+    return new KlGuard(weighting, kl.anchors().isPresent() ? kl.anchorWeight() : 0);
+  }
+
+  private SubspaceGuard subspace(
+      GuardConfig.Subspace settings,
+      List<Example> examples,
+      List<Example> anchors,
+      String dataHash) {
+    var subspace =
+        settings
+            .basis()
+            .map(file -> SafetySubspace.load(file, modelHash))
+            .orElseGet(() -> fitted(settings));
+    int slots = reference.architecture().layers();
+    for (int layer : subspace.layers()) {
+      if (layer > slots) {
+        throw HoldfastException.usage(
+            "guard.subspace: the subspace has slot %d, the model's residual stream ends at slot %d",
+            layer, slots);
+      }
+    }
+    var positions = positions(settings);
+    var all = new ArrayList<>(examples);
+    all.addAll(anchors);
+    var key =
+        "model %s, data %s, positions %s + %d, layers %s, rank %d, subspace %s"
+            .formatted(
+                modelHash,
+                dataHash,
+                settings.positions(),
+                settings.answerTokens(),
+                subspace.layers(),
+                subspace.rank(),
+                subspace.fingerprint());
+    var coefficients =
+        ReferenceCoefficients.of(
+            folder.resolve("reference-coefficients.safetensors"),
+            key,
+            all,
+            positions,
+            subspace,
+            reference,
+            kernels);
+    return new SubspaceGuard(
+        new SubspaceGuard.Settings(
+            settings.weight(), settings.filter(), settings.riskColumn().isPresent()),
+        subspace,
+        coefficients,
+        positions,
+        kernels);
+  }
+
+  private SafetySubspace fitted(GuardConfig.Subspace settings) {
+    var contrast = settings.contrast().orElseThrow();
+    var harmful = reader.readPrompts(contrast.harmful());
+    var benign = reader.readPrompts(contrast.benign());
+    var subspace =
+        SubspaceFit.fit(
+            reference, harmful, benign, layers(settings), settings.rank(), modelHash);
+    subspace.save(
+        folder.resolve("safety-subspace.safetensors"),
+        Map.of("harmful", contrast.harmful().toString(), "benign", contrast.benign().toString()));
+    return subspace;
+  }
+
+  private List<Integer> layers(GuardConfig.Subspace settings) {
+    int slots = reference.architecture().layers();
+    if (settings.layers().isEmpty()) {
+      return IntStream.range(1, slots).boxed().toList();
+    }
+    return settings.layers().get().stream()
+        .map(
+            layer -> {
+              int slot = layer < 0 ? slots + 1 + layer : layer;
+              if (slot < 0 || slot > slots) {
+                throw HoldfastException.usage(
+                    "guard.subspace.layers: %d; the residual stream of this model has slots 0 to"
+                        + " %d",
+                    layer, slots);
+              }
+              return slot;
+            })
+        .sorted()
+        .distinct()
+        .toList();
+  }
+
+  private static GuardedPositions positions(GuardConfig.Subspace settings) {
+    return example ->
+        IntStream.range(0, example.ids().length)
+            .filter(t -> holds(settings, example, t))
+            .toArray();
+  }
+
+  private static boolean holds(GuardConfig.Subspace settings, Example example, int t) {
+    int instruction = example.instructionEnd();
+    int prompt = example.promptEnd();
+    if (prompt < 0) {
+      return false;
+    }
+    if (t > prompt && t <= prompt + settings.answerTokens()) {
+      return true;
+    }
+    return settings.positions().stream()
+        .anyMatch(
+            position ->
+                switch (position) {
+                  case INSTRUCTION_END -> t == instruction;
+                  case PROMPT_END -> t == prompt;
+                  case RESPONSE -> t > prompt;
+                  case TEMPLATE -> t <= prompt && t >= (instruction < 0 ? prompt : instruction);
+                });
+  }
+
+  /** Makes the folder that keeps what is computed. */
+  static Path folder(Path run) {
+    try {
+      return Files.createDirectories(run.resolve("guard"));
+    } catch (java.io.IOException e) {
+      throw HoldfastException.input(
+          "%s: cannot be created (%s)", run.resolve("guard"), e.getMessage());
+    }
+  }
+}

@@ -1,0 +1,310 @@
+package io.holdfast.train;
+
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import io.holdfast.HoldfastException;
+import io.holdfast.checkpoint.ModelFolder;
+import io.holdfast.data.Example;
+import io.holdfast.data.ExampleReader;
+import io.holdfast.data.RowReader;
+import io.holdfast.guard.Guard;
+import io.holdfast.kernels.KernelBackends;
+import io.holdfast.kernels.Kernels;
+import io.holdfast.text.ChatTokenizer;
+import io.holdfast.torch.LibTorch;
+import io.holdfast.torch.Threads;
+import io.holdfast.train.config.GuardConfig;
+import io.holdfast.train.config.GuardConfig.Direction;
+import io.holdfast.train.config.TrainConfig;
+import io.holdfast.train.config.TrainConfig.Precision;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
+import java.util.HexFormat;
+import java.util.List;
+import java.util.Optional;
+
+/**
+ * One run of {@code train}, from a configuration to the last checkpoint: loads what it names, puts
+ * the trainer together, and keeps the run folder.
+ */
+public final class TrainRun {
+  private static final ObjectMapper JSON = new ObjectMapper();
+
+  private TrainRun() {}
+
+  /**
+   * What came of a run.
+   *
+   * @param checkpoint the last one
+   * @param steps done
+   * @param tokens read in this process
+   * @param seconds spent in steps
+   */
+  public record Outcome(Path checkpoint, long steps, long tokens, double seconds) {
+    /** Rate of training. */
+    public double tokensPerSecond() {
+      return seconds == 0 ? 0 : tokens / seconds;
+    }
+  }
+
+  /**
+   * Trains.
+   *
+   * @param resume whether to go on from the latest checkpoint of the run folder
+   * @throws HoldfastException that says what to do: bad input, divergence (with the last good
+   *     checkpoint), or an interrupt (with the checkpoint that was written)
+   */
+  public static Outcome run(TrainConfig config, boolean resume, Progress.Style style) {
+    refuseWhatIsNotThere(config);
+    config.requireFiles();
+    int threads = config.threads().orElse(Runtime.getRuntime().availableProcessors());
+    Threads.set(threads);
+    KernelBackends.threads(threads);
+    var kernels = KernelBackends.select(Optional.empty());
+    try (var chat = ChatTokenizer.load(config.model())) {
+      var rows = new RowReader(chat);
+      var reader =
+          new ExampleReader(
+              rows,
+              config.data().lossOn(),
+              config.data().maxLength(),
+              GuardAssembly.riskColumn(config.guard()));
+      var read = reader.read(config.data().train());
+      if (read.cut() > 0 && style != Progress.Style.NONE) {
+        System.err.printf(
+            "holdfast: %d rows were cut to %d tokens, %d of them had nothing left to learn and were"
+                + " left out%n",
+            read.cut(), config.data().maxLength(), read.dropped());
+      }
+      return new Assembled(config, kernels, chat, rows, read).train(resume, style);
+    }
+  }
+
+  private static void refuseWhatIsNotThere(TrainConfig config) {
+    if (config.precision() != Precision.FLOAT32) {
+      throw HoldfastException.usage(
+          "precision: bfloat16 is not trained in this version; the allowed value is float32");
+    }
+    if (config.data().packing()) {
+      throw HoldfastException.usage(
+          "data.packing: true is not computed in this version; the allowed value is false"
+              + " (group_by_length saves padding)");
+    }
+    if (config.eval().isPresent()) {
+      throw HoldfastException.usage(
+          "eval: suites are not run while training in this version; remove the section");
+    }
+    var device = config.device().or(() -> Optional.ofNullable(System.getenv("HOLDFAST_DEVICE")));
+    if (device.isPresent() && !device.get().equals("cpu")) {
+      throw HoldfastException.missing(
+          "device %s: this build computes on the CPU alone; say device: cpu", device.get());
+    }
+  }
+
+  /** Everything a run needs, with the order in which it is closed. */
+  private record Assembled(
+      TrainConfig config,
+      Kernels kernels,
+      ChatTokenizer chat,
+      RowReader rows,
+      ExampleReader.Result read) {
+    Outcome train(boolean resume, Progress.Style style) {
+      try (var model = TunedModel.of(config)) {
+        var checkpoints = new Checkpoints(config.output(), config.checkpoint().keep());
+        var from = resume ? checkpoints.latest() : Optional.<Path>empty();
+        if (resume && from.isEmpty()) {
+          throw HoldfastException.usage(
+              "--resume: %s holds no checkpoint; start without --resume", config.output());
+        }
+        long start = from.map(path -> Checkpoints.state(path).get("step").asLong()).orElse(0L);
+        try (var folder =
+            resume ? RunFolder.resume(config, start) : RunFolder.create(config)) {
+          return train(model, checkpoints, folder, from, style);
+        }
+      }
+    }
+
+    private Outcome train(
+        TunedModel model,
+        Checkpoints checkpoints,
+        RunFolder folder,
+        Optional<Path> from,
+        Progress.Style style) {
+      var modelHash = modelHash(config.model());
+      var dataHash = hash(config.data().train());
+      var assembly =
+          new GuardAssembly(
+              config.guard(),
+              model.reference().decoder(),
+              modelHash,
+              new ExampleReader(
+                  rows, config.data().lossOn(), config.data().maxLength(), Optional.empty()),
+              kernels,
+              GuardAssembly.folder(folder.path()));
+      var anchors = assembly.anchors();
+      var guards = assembly.guards(read.examples(), anchors, dataHash);
+      int perEpoch =
+          Math.ceilDiv(read.examples().size(), config.batchSize() * config.accumulation());
+      int steps = config.totalSteps(perEpoch);
+      folder.describe(config, manifest(modelHash, dataHash, guards, anchors.size(), steps));
+      try (var optimizer = new Adamw(kernels, adamw(), model.parameters())) {
+        from.ifPresent(path -> Checkpoints.restore(path, model, optimizer));
+        var trainer = trainer(model, optimizer, guards, anchors, steps);
+        return loop(trainer, model, optimizer, checkpoints, folder, style);
+      } finally {
+        guards.forEach(Guard::close);
+      }
+    }
+
+    private Trainer trainer(
+        TunedModel model,
+        Adamw optimizer,
+        List<Guard> guards,
+        List<Example> anchors,
+        int steps) {
+      int anchorBatch =
+          config
+              .guard()
+              .subspace()
+              .flatMap(GuardConfig.Subspace::anchorBatch)
+              .orElse(config.batchSize());
+      int pad = chat.tokenizer().endOfText().isEmpty() ? 0 : chat.tokenizer().endOfText().first();
+      var direction =
+          switch (config.guard().kl().map(GuardConfig.Kl::direction).orElse(Direction.FORWARD)) {
+            case FORWARD -> Kernels.KlDirection.FORWARD;
+            case REVERSE -> Kernels.KlDirection.REVERSE;
+          };
+      return new Trainer(
+          new Trainer.Plan(steps, config.clipNorm(), anchorBatch, pad, config.seed()),
+          model.decoder(),
+          new Windows(
+              read.examples(),
+              config.batchSize(),
+              config.accumulation(),
+              config.data().shuffle(),
+              config.data().groupByLength(),
+              config.seed()),
+          new Schedule(
+              config.optimizer().lr(),
+              config.schedule().warmupSteps(),
+              steps,
+              config.schedule().decay()),
+          optimizer,
+          guards,
+          model.reference(),
+          direction,
+          anchors,
+          kernels);
+    }
+
+    private Outcome loop(
+        Trainer trainer,
+        TunedModel model,
+        Adamw optimizer,
+        Checkpoints checkpoints,
+        RunFolder folder,
+        Progress.Style style) {
+      Path last = null;
+      long tokens = 0;
+      double seconds = 0;
+      long total = trainer.plannedSteps();
+      try (var interrupt = Interrupt.watch();
+          var progress = Progress.start("train", trainer.steps(), total, style)) {
+        while (!trainer.done()) {
+          var report = step(trainer, checkpoints);
+          folder.append(report);
+          tokens += report.tokens();
+          seconds += report.seconds();
+          progress.at(
+              report.step(),
+              "loss %.4f, %.0f tokens/s".formatted(report.loss(), tokens / seconds));
+          int every = config.checkpoint().every();
+          boolean due = every > 0 && report.step() % every == 0;
+          if (due || trainer.done() || interrupt.requested()) {
+            last = checkpoints.save(model, optimizer, JSON.createObjectNode());
+          }
+          if (interrupt.requested() && !trainer.done()) {
+            throw HoldfastException.interrupted(
+                "interrupted after step %d of %d; saved %s. Go on with --resume.",
+                report.step(), total, last);
+          }
+        }
+      }
+      if (last == null) {
+        last = checkpoints.latest().orElseThrow();
+      }
+      return new Outcome(last, trainer.steps(), tokens, seconds);
+    }
+
+    private static StepReport step(Trainer trainer, Checkpoints checkpoints) {
+      try {
+        return trainer.step();
+      } catch (HoldfastException e) {
+        var good = checkpoints.latest().map(Path::toString).orElse("none was written yet");
+        throw HoldfastException.diverged("%s Last good checkpoint: %s.", e.getMessage(), good)
+            .causedBy(e);
+      }
+    }
+
+    private Adamw.Settings adamw() {
+      var optimizer = config.optimizer();
+      return new Adamw.Settings(
+          optimizer.betas().get(0),
+          optimizer.betas().get(1),
+          optimizer.eps(),
+          optimizer.weightDecay());
+    }
+
+    private ObjectNode manifest(
+        String modelHash, String dataHash, List<Guard> guards, int anchors, int steps) {
+      var manifest = JSON.createObjectNode();
+      var version = TrainRun.class.getPackage().getImplementationVersion();
+      manifest.put("holdfast", version == null ? "development" : version);
+      manifest.put("java", Runtime.version().toString());
+      manifest.put("kernels", kernels.name());
+      manifest.put("blas", LibTorch.BLAS);
+      manifest.put("threads", Threads.get());
+      manifest.put("model_sha256", modelHash);
+      manifest.put("data_sha256", dataHash);
+      manifest.put("examples", read.examples().size());
+      manifest.put("anchors", anchors);
+      manifest.put("steps", steps);
+      manifest.put("seed", config.seed());
+      read.examples().stream()
+          .filter(example -> example.instructionEnd() >= 0)
+          .findFirst()
+          .ifPresent(
+              example ->
+                  manifest.put(
+                      "template_suffix_tokens", example.promptEnd() - example.instructionEnd()));
+      var formulas = manifest.putArray("guards");
+      guards.forEach(guard -> formulas.add(guard.name()));
+      return manifest;
+    }
+  }
+
+  private static String modelHash(Path folder) {
+    try (var files = ModelFolder.open(folder)) {
+      return files.hash();
+    }
+  }
+
+  /** SHA-256 over the bytes of several files. */
+  public static String hash(List<Path> files) {
+    try {
+      var digest = MessageDigest.getInstance("SHA-256");
+      for (var file : files) {
+        digest.update(Files.readAllBytes(file));
+      }
+      return HexFormat.of().formatHex(digest.digest());
+    } catch (NoSuchAlgorithmException e) {
+      throw new IllegalStateException("every JDK has SHA-256", e);
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
+}
