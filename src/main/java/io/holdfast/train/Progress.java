@@ -42,8 +42,7 @@ public final class Progress implements AutoCloseable {
   private long shown;
   private boolean stale;
 
-  Progress(
-      String name, long first, long total, Style style, PrintStream out, LongSupplier clock) {
+  Progress(String name, long first, long total, Style style, PrintStream out, LongSupplier clock) {
     this.name = name;
     this.first = first;
     this.done = first;

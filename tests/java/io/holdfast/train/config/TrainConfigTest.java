@@ -193,6 +193,10 @@ class TrainConfigTest {
         "guard: {subspace: {filter: 2, basis: f}} | guard.subspace.filter must be in [0, 1]",
         "guard: {subspace: {rank: 2}} | guard.subspace.contrast or basis must be given",
         "guard: {subspace: {contrast: {harmful: h}}} | 'guard.subspace.contrast.benign' is missing",
+        "guard: {kl: {weight: 1, task_weight: one_minus_beta}} | guard.kl.task_weight"
+            + " one_minus_beta goes with risk_column",
+        "guard: {kl: {risk_column: r}, subspace: {basis: f, risk_column: q}} | guard.kl and"
+            + " subspace must have the same risk_column, have r and q",
         "device: gpu | device must be cpu, cuda or cuda:N, is gpu",
         "model: other | train.yaml:5: key 'model' is given twice",
         "seed: {a: b | train.yaml:6: is not valid YAML"

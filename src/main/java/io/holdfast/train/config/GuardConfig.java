@@ -2,6 +2,7 @@ package io.holdfast.train.config;
 
 import static io.holdfast.train.config.InvalidValue.unless;
 
+import io.holdfast.guard.KlGuard;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Optional;
@@ -13,6 +14,32 @@ import java.util.Optional;
  * @param kl keeps predictions near the reference model's
  */
 public record GuardConfig(Optional<Subspace> subspace, Optional<Kl> kl) {
+  public GuardConfig {
+    agree("risk_column", subspace.flatMap(Subspace::riskColumn), kl.flatMap(Kl::riskColumn));
+    agree("anchors", subspace.flatMap(Subspace::anchors), kl.flatMap(Kl::anchors));
+  }
+
+  /** Rows have one risk and batches one set of anchors, whichever guard looks at them. */
+  private static void agree(String key, Optional<?> ofSubspace, Optional<?> ofKl) {
+    unless(
+        ofSubspace.isEmpty() || ofKl.isEmpty() || ofSubspace.equals(ofKl),
+        "kl",
+        "and subspace must have the same %s, have %s and %s",
+        key,
+        ofKl.orElse(null),
+        ofSubspace.orElse(null));
+  }
+
+  /** The field of a row with its recorded risk, if a guard needs one. */
+  public Optional<String> riskColumn() {
+    return subspace.flatMap(Subspace::riskColumn).or(() -> kl.flatMap(Kl::riskColumn));
+  }
+
+  /** The safety prompts that join the batches, if any. */
+  public Optional<Path> anchors() {
+    return subspace.flatMap(Subspace::anchors).or(() -> kl.flatMap(Kl::anchors));
+  }
+
   /** Positions of a row that the subspace guard holds. */
   public enum Position {
     /** The last token of the user's instruction. */
@@ -143,19 +170,25 @@ public record GuardConfig(Optional<Subspace> subspace, Optional<Kl> kl) {
           betaMin,
           betaMax);
       unless(anchorWeight >= 0, "anchor_weight", "must not be negative, is %s", anchorWeight);
+      unless(
+          weight.isEmpty() || taskWeight.isEmpty() || taskWeight.get() == TaskWeight.ONE,
+          "task_weight",
+          "one_minus_beta goes with risk_column; beside a constant weight it is one");
       if (taskWeight.isEmpty()) {
         taskWeight = Optional.of(weight.isPresent() ? TaskWeight.ONE : TaskWeight.ONE_MINUS_BETA);
       }
-      unless(
-          weight.isEmpty() || weight.get() <= 1 || taskWeight.get() == TaskWeight.ONE,
-          "task_weight",
-          "one_minus_beta needs a weight of at most 1, is %s",
-          weight.orElse(0.0));
     }
 
     /** Whether the cross entropy of a row shrinks by what the KL weighs. */
     public boolean shrinksTask() {
       return taskWeight.orElseThrow() == TaskWeight.ONE_MINUS_BETA;
+    }
+
+    /** How the weights of a row come about. */
+    public KlGuard.Weighting weighting() {
+      return weight
+          .<KlGuard.Weighting>map(KlGuard.Weighting.Constant::new)
+          .orElseGet(() -> new KlGuard.Weighting.Risk(betaMin, betaMax, shrinksTask()));
     }
   }
 }

@@ -1,0 +1,36 @@
+package io.holdfast.cli;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.node.LongNode;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import io.holdfast.data.JsonLines;
+import io.holdfast.data.Place;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import picocli.CommandLine.Option;
+
+/** {@code --input}: a file of rows. */
+final class InputOption {
+  /** A row and where it stands. */
+  record Row(ObjectNode content, Place place) {
+    /** The row's own id, of whatever type, or its line. */
+    JsonNode id() {
+      return content.has("id") ? content.get("id") : new LongNode(place.line());
+    }
+  }
+
+  @Option(
+      names = {"-i", "--input"},
+      paramLabel = "FILE",
+      required = true,
+      description = "Rows as JSON Lines.")
+  private Path file;
+
+  /** All rows, in the order of the file. */
+  List<Row> rows() {
+    var rows = new ArrayList<Row>();
+    JsonLines.read(file, (content, place) -> rows.add(new Row(content, place)));
+    return rows;
+  }
+}

@@ -1,0 +1,80 @@
+package io.holdfast.cli;
+
+import com.fasterxml.jackson.databind.ObjectMapper;
+import io.holdfast.HoldfastException;
+import io.holdfast.model.Architecture;
+import io.holdfast.train.config.TrainConfig;
+import io.holdfast.train.config.Tune;
+import java.io.IOException;
+
+/**
+ * Roughly how much memory a run needs, in bytes: a bound from shapes, to see whether it can fit.
+ *
+ * @param weights of the model, and of the frozen start beside it when all of it is trained
+ * @param training gradients and AdamW's two moments, float32
+ * @param activations what one micro-batch of the longest row keeps for its backward pass
+ */
+record MemoryEstimate(long weights, long training, long activations) {
+  private static final int FLOAT = 4;
+  private static final ObjectMapper JSON = new ObjectMapper();
+
+  static MemoryEstimate of(TrainConfig config, int longest) {
+    var shape = architecture(config);
+    boolean full = config.tune() instanceof Tune.Full;
+    long trained = full ? shape.parameters() : adapter(shape, (Tune.Lora) config.tune());
+    long width = config.precision() == TrainConfig.Precision.FLOAT32 ? FLOAT : 2;
+    return new MemoryEstimate(
+        (full ? 2 : 1) * width * shape.parameters(),
+        3L * FLOAT * trained,
+        width * config.batchSize() * activations(shape, longest));
+  }
+
+  private static Architecture architecture(TrainConfig config) {
+    var file = config.model().resolve("config.json");
+    try {
+      return Architecture.of(JSON.readTree(file.toFile()), config.model());
+    } catch (IOException e) {
+      throw HoldfastException.input("%s: not valid JSON: %s", file, e.getMessage()).causedBy(e);
+    }
+  }
+
+  /** An adapter on every target of every block; MLP projections are taken as the widest case. */
+  private static long adapter(Architecture shape, Tune.Lora lora) {
+    long perProjection = (long) lora.rank() * (shape.hidden() + shape.intermediate());
+    return shape.layers() * lora.targets().size() * perProjection;
+  }
+
+  /** Values that one row's graph keeps: residuals, norms, projections, attention and the MLP. */
+  private static long activations(Architecture shape, int length) {
+    long perToken =
+        8L * shape.hidden()
+            + 2L * shape.headDim() * (shape.heads() + shape.kvHeads())
+            + 4L * shape.intermediate();
+    return shape.layers() * (long) length * perToken;
+  }
+
+  @Override
+  public String toString() {
+    return "about %s (weights %s, gradients and moments %s, activations %s); this machine has %s"
+        .formatted(
+            bytes(weights + training + activations),
+            bytes(weights),
+            bytes(training),
+            bytes(activations),
+            bytes(machine()));
+  }
+
+  private static long machine() {
+    return java.lang.management.ManagementFactory.getOperatingSystemMXBean()
+            instanceof com.sun.management.OperatingSystemMXBean system
+        ? system.getTotalMemorySize()
+        : Runtime.getRuntime().maxMemory();
+  }
+
+  private static String bytes(long bytes) {
+    double mebibytes = bytes / (double) (1 << 20);
+    return mebibytes < 1024
+        ? "%.1f MiB".formatted(mebibytes)
+        : "%.1f GiB".formatted(mebibytes / 1024);
+  }
+}

@@ -1,0 +1,2 @@
+/** What {@code ./holdfast} runs: one class a command. */
+package io.holdfast.cli;
