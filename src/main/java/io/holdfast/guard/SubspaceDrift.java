@@ -13,8 +13,9 @@ public final class SubspaceDrift {
   private SubspaceDrift() {}
 
   /**
-   * The mean over layers and prompts of {@code ||U^T (h - h_ref)|| / ||mean difference||} at the end
-   * of the prompt: 1 says that the states have moved as far as harmful prompts lie from benign ones.
+   * The mean over layers and prompts of {@code ||U^T (h - h_ref)|| / ||mean difference||} at the
+   * end of the prompt: 1 says that the states have moved as far as harmful prompts lie from benign
+   * ones.
    */
   public static double measure(
       Decoder model, Decoder reference, List<Example> prompts, SafetySubspace subspace) {

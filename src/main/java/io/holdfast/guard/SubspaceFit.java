@@ -57,8 +57,7 @@ public final class SubspaceFit {
   private static List<PromptActivations> states(
       Decoder model, List<Example> prompts, List<Integer> layers) {
     return List.of(
-        PromptActivations.capture(
-            model, prompts, layers, Example::instructionEnd, AdapterMode.OFF),
+        PromptActivations.capture(model, prompts, layers, Example::instructionEnd, AdapterMode.OFF),
         PromptActivations.capture(model, prompts, layers, Example::promptEnd, AdapterMode.OFF));
   }
 

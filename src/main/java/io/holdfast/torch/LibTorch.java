@@ -57,8 +57,7 @@ public final class LibTorch {
           (int)
               Linker.nativeLinker()
                   .downcallHandle(setenv.get(), type)
-                  .invokeExact(
-                      arena.allocateFrom("GOMP_SPINCOUNT"), arena.allocateFrom("200"), 0);
+                  .invokeExact(arena.allocateFrom("GOMP_SPINCOUNT"), arena.allocateFrom("200"), 0);
     } catch (RuntimeException | Error e) {
       throw e;
     } catch (Throwable e) {

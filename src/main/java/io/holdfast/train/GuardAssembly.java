@@ -93,8 +93,7 @@ final class GuardAssembly {
         kl.weight()
             .<KlGuard.Weighting>map(KlGuard.Weighting.Constant::new)
             .orElseGet(
-                () ->
-                    new KlGuard.Weighting.Risk(kl.betaMin(), kl.betaMax(), kl.shrinksTask()));
+                () -> new KlGuard.Weighting.Risk(kl.betaMin(), kl.betaMax(), kl.shrinksTask()));
     return new KlGuard(weighting, kl.anchors().isPresent() ? kl.anchorWeight() : 0);
   }
 
@@ -152,8 +151,7 @@ final class GuardAssembly {
     var harmful = reader.readPrompts(contrast.harmful());
     var benign = reader.readPrompts(contrast.benign());
     var subspace =
-        SubspaceFit.fit(
-            reference, harmful, benign, layers(settings), settings.rank(), modelHash);
+        SubspaceFit.fit(reference, harmful, benign, layers(settings), settings.rank(), modelHash);
     subspace.save(
         folder.resolve("safety-subspace.safetensors"),
         Map.of("harmful", contrast.harmful().toString(), "benign", contrast.benign().toString()));
@@ -184,9 +182,7 @@ final class GuardAssembly {
 
   private static GuardedPositions positions(GuardConfig.Subspace settings) {
     return example ->
-        IntStream.range(0, example.ids().length)
-            .filter(t -> holds(settings, example, t))
-            .toArray();
+        IntStream.range(0, example.ids().length).filter(t -> holds(settings, example, t)).toArray();
   }
 
   private static boolean holds(GuardConfig.Subspace settings, Example example, int t) {

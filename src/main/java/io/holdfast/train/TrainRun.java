@@ -121,8 +121,7 @@ public final class TrainRun {
               "--resume: %s holds no checkpoint; start without --resume", config.output());
         }
         long start = from.map(path -> Checkpoints.state(path).get("step").asLong()).orElse(0L);
-        try (var folder =
-            resume ? RunFolder.resume(config, start) : RunFolder.create(config)) {
+        try (var folder = resume ? RunFolder.resume(config, start) : RunFolder.create(config)) {
           return train(model, checkpoints, folder, from, style);
         }
       }
@@ -161,11 +160,7 @@ public final class TrainRun {
     }
 
     private Trainer trainer(
-        TunedModel model,
-        Adamw optimizer,
-        List<Guard> guards,
-        List<Example> anchors,
-        int steps) {
+        TunedModel model, Adamw optimizer, List<Guard> guards, List<Example> anchors, int steps) {
       int anchorBatch =
           config
               .guard()
@@ -220,8 +215,7 @@ public final class TrainRun {
           tokens += report.tokens();
           seconds += report.seconds();
           progress.at(
-              report.step(),
-              "loss %.4f, %.0f tokens/s".formatted(report.loss(), tokens / seconds));
+              report.step(), "loss %.4f, %.0f tokens/s".formatted(report.loss(), tokens / seconds));
           int every = config.checkpoint().every();
           boolean due = every > 0 && report.step() % every == 0;
           if (due || trainer.done() || interrupt.requested()) {

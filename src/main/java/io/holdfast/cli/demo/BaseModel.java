@@ -108,13 +108,7 @@ final class BaseModel {
         output: %s
         """
             .formatted(
-                file,
-                model,
-                data.resolve(name + ".jsonl"),
-                steps,
-                lr,
-                seed,
-                work.resolve(name)));
+                file, model, data.resolve(name + ".jsonl"), steps, lr, seed, work.resolve(name)));
     return TrainRun.run(TrainConfig.load(file, List.of()), false, style).checkpoint();
   }
 

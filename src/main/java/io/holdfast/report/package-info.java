@@ -1,0 +1,2 @@
+/** Run records as tables and pages. */
+package io.holdfast.report;
