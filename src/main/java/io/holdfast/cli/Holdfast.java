@@ -1,6 +1,7 @@
 package io.holdfast.cli;
 
 import io.holdfast.ExitCode;
+import io.holdfast.cli.demo.Demo;
 import io.holdfast.train.Progress;
 import java.io.PrintWriter;
 import picocli.AutoComplete.GenerateCompletion;
@@ -22,8 +23,12 @@ import picocli.CommandLine.Spec;
     synopsisSubcommandLabel = "COMMAND",
     usageHelpAutoWidth = true,
     subcommands = {
+      Demo.class,
+      Train.class,
       Validate.class,
       Preview.class,
+      Score.class,
+      Generate.class,
       Tokenize.class,
       Doctor.class,
       GenerateCompletion.class
@@ -85,7 +90,7 @@ public final class Holdfast implements Runnable {
   }
 
   /** How a command of this invocation shows its progress. */
-  Progress.Style progress() {
+  public Progress.Style progress() {
     return Progress.Style.of(quiet);
   }
 

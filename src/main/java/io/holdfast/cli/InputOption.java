@@ -29,6 +29,11 @@ final class InputOption {
 
   /** All rows, in the order of the file. */
   List<Row> rows() {
+    return rows(file);
+  }
+
+  /** All rows of a file. */
+  static List<Row> rows(Path file) {
     var rows = new ArrayList<Row>();
     JsonLines.read(file, (content, place) -> rows.add(new Row(content, place)));
     return rows;

@@ -1,6 +1,7 @@
 package io.holdfast.cli.demo;
 
 import io.holdfast.checkpoint.AtomicFile;
+import io.holdfast.cli.Holdfast;
 import io.holdfast.report.DemoPage;
 import io.holdfast.train.Progress;
 import java.nio.file.Path;
@@ -8,6 +9,7 @@ import java.util.Optional;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
+import picocli.CommandLine.ParentCommand;
 import picocli.CommandLine.Spec;
 
 /** The whole story on the embedded world. */
@@ -34,14 +36,12 @@ public final class Demo implements Runnable {
       description = "Train the aligned base first, instead of using the one that comes along.")
   private boolean fromScratch;
 
-  @Option(
-      names = {"-q", "--quiet"},
-      description = "Show no progress.")
-  private boolean quiet;
+  @ParentCommand private Holdfast root;
 
   @Override
   public void run() {
     var err = spec.commandLine().getErr();
+    var style = root.progress();
     var recipe =
         fromScratch ? Optional.of(BaseModel.Recipe.STANDARD) : Optional.<BaseModel.Recipe>empty();
     var summary =
@@ -49,9 +49,9 @@ public final class Demo implements Runnable {
                 out,
                 seed,
                 recipe,
-                Progress.Style.of(quiet),
+                style,
                 text -> {
-                  if (!quiet) {
+                  if (style != Progress.Style.NONE) {
                     err.println(text);
                   }
                 })
