@@ -7,13 +7,14 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Locale;
 import java.util.Optional;
 
 /**
  * Files of rows as examples.
  *
  * @param rows how a row becomes tokens
- * @param lossOn which tokens are learnt
+ * @param lossOn which tokens are learnt; rows of plain text or tokens are learnt whole
  * @param maxLength longer rows are cut on the right
  * @param riskColumn field with a recorded risk, if any is needed
  */
@@ -33,10 +34,20 @@ public record ExampleReader(
    * What was read.
    *
    * @param examples that have something to learn
-   * @param cut how many were longer than the limit
+   * @param cut how many were longer than the limit and kept
    * @param dropped how many lost everything to learn when they were cut
    */
-  public record Result(List<Example> examples, int cut, int dropped) {}
+  public record Result(List<Example> examples, int cut, int dropped) {
+    /** What to tell about rows that were cut or lost, if there are any. */
+    public Optional<String> warning(int maxLength) {
+      return cut + dropped == 0
+          ? Optional.empty()
+          : Optional.of(
+              "of %d rows, %d were cut to max_length %d and %d were dropped because nothing to learn"
+                      .formatted(examples.size() + dropped, cut, maxLength, dropped)
+                  + " was left of them");
+    }
+  }
 
   /**
    * All rows of all files.
@@ -45,44 +56,47 @@ public record ExampleReader(
    */
   public Result read(List<Path> files) {
     var examples = new ArrayList<Example>();
-    var counts = new int[2];
+    int cut = 0;
+    int dropped = 0;
     for (var file : files) {
-      JsonLines.read(file, (row, place) -> add(row, place, examples, counts));
+      try (var lines = open(file)) {
+        while (lines.hasNext()) {
+          var row = lines.next();
+          var whole = example(row.json(), row.place());
+          var example = whole.first(maxLength);
+          if (example.supervised() == 0) {
+            dropped++;
+          } else {
+            cut += example == whole ? 0 : 1;
+            examples.add(example);
+          }
+        }
+      }
     }
     if (examples.isEmpty()) {
       throw HoldfastException.input(
           "%s: no row to learn from%s",
-          files.getFirst(),
-          counts[1] > 0 ? "; max_length cuts every answer off, raise it" : ", the file is empty");
+          files.isEmpty() ? "data.train" : files.getFirst(),
+          dropped > 0 ? "; max_length cuts every answer off, raise it" : ", the file is empty");
     }
-    return new Result(examples, counts[0], counts[1]);
+    return new Result(List.copyOf(examples), cut, dropped);
   }
 
-  private void add(ObjectNode row, Place place, List<Example> examples, int[] counts) {
-    var encoded = rows.read(row, place);
-    var target = targets(row, encoded);
-    if (!any(target, target.length)) {
-      throw HoldfastException.input(
-          "%s: nothing in this row is learnt (loss_on: %s). Add an answer, or leave it out.",
-          place, lossOn.name().toLowerCase(java.util.Locale.ROOT));
+  /**
+   * One training row at its whole length.
+   *
+   * @throws HoldfastException that names the place if the row is broken or has nothing to learn
+   */
+  public Example example(ObjectNode json, Place place) {
+    var encoded = withoutSecondBos(rows.read(json, place));
+    var example = example(json, place, encoded, targets(json, encoded), risk(json, place));
+    if (example.supervised() == 0) {
+      throw place.bad(
+          "no token of this row is learnt (loss_on: %s). A conversation must end with an assistant"
+              + " turn that says something; complete the row or leave it out.",
+          lossOn.name().toLowerCase(Locale.ROOT));
     }
-    int length = Math.min(maxLength, target.length);
-    if (length < target.length) {
-      counts[0]++;
-      if (!any(target, length)) {
-        counts[1]++;
-        return;
-      }
-    }
-    examples.add(
-        new Example(
-            row.path("id").asText(place.toString()),
-            Arrays.copyOf(encoded.ids(), length),
-            Arrays.copyOf(target, length),
-            encoded.instructionEnd(),
-            encoded.promptEnd(),
-            risk(row, place),
-            place));
+    return example;
   }
 
   /** Prompts without anything to learn, such as the anchors of a guard. */
@@ -90,27 +104,19 @@ public record ExampleReader(
     var examples = new ArrayList<Example>();
     JsonLines.read(
         file,
-        (row, place) -> {
-          var copy = row.deepCopy();
-          if (copy.has("messages")) {
-            copy.put("add_generation_prompt", true);
+        (json, place) -> {
+          var prompt = json.deepCopy();
+          if (prompt.has("messages")) {
+            prompt.put("add_generation_prompt", true);
           }
-          var encoded = rows.read(copy, place);
-          if (encoded.promptEnd() < 0 || encoded.ids().length > maxLength) {
-            throw HoldfastException.input(
-                "%s: a safety prompt must be messages that end with a user's turn, at most %d"
-                    + " tokens",
-                place, maxLength);
+          var encoded = rows.read(prompt, place);
+          int length = encoded.ids().length;
+          if (encoded.promptEnd() < 0 || length > maxLength) {
+            throw place.bad(
+                "a safety prompt must be messages that end with a user's turn, at most %d tokens",
+                maxLength);
           }
-          examples.add(
-              new Example(
-                  row.path("id").asText(place.toString()),
-                  encoded.ids(),
-                  new boolean[encoded.ids().length],
-                  encoded.instructionEnd(),
-                  encoded.promptEnd(),
-                  Float.NaN,
-                  place));
+          examples.add(example(json, place, encoded, new boolean[length], Float.NaN));
         });
     if (examples.isEmpty()) {
       throw HoldfastException.input("%s: the file is empty", file);
@@ -118,37 +124,65 @@ public record ExampleReader(
     return examples;
   }
 
-  private boolean[] targets(ObjectNode row, Encoded encoded) {
-    int length = encoded.ids().length;
-    var target = new boolean[length];
-    boolean everything = row.has("text") || row.has("tokens") || lossOn == LossOn.ALL;
-    for (int i = 1; i < length; i++) {
+  private static Example example(
+      ObjectNode json, Place place, Encoded encoded, boolean[] target, float risk) {
+    return new Example(
+        json.path("id").asText(place.toString()),
+        encoded.ids(),
+        target,
+        encoded.instructionEnd(),
+        encoded.promptEnd(),
+        risk,
+        place);
+  }
+
+  private static JsonLines open(Path file) {
+    var name = file.toString().toLowerCase(Locale.ROOT);
+    if (name.endsWith(".csv") || name.endsWith(".parquet")) {
+      throw HoldfastException.input(
+          "%s: rows are read from JSON Lines (.jsonl) and JSON arrays (.json); convert it", file);
+    }
+    return JsonLines.open(file);
+  }
+
+  private boolean[] targets(ObjectNode json, Encoded encoded) {
+    boolean conversation = encoded.promptEnd() >= 0;
+    var target = new boolean[encoded.ids().length];
+    for (int i = 1; i < target.length; i++) {
       target[i] =
-          everything
-              || (encoded.assistant()[i]
-                  && (lossOn == LossOn.ASSISTANT || i > encoded.promptEnd()));
+          switch (lossOn) {
+            case ALL -> true;
+            case ASSISTANT -> !conversation || encoded.assistant()[i];
+            case COMPLETION -> !conversation || encoded.assistant()[i] && i > encoded.promptEnd();
+          };
     }
     return target;
   }
 
-  private static boolean any(boolean[] flags, int length) {
-    for (int i = 0; i < length; i++) {
-      if (flags[i]) {
-        return true;
-      }
+  /** Text that was written with its first special token must not get it a second time. */
+  private Encoded withoutSecondBos(Encoded encoded) {
+    int[] ids = encoded.ids();
+    var bos = rows.tokenizer().tokenizer().bosId();
+    if (bos.isEmpty() || ids.length < 2 || ids[0] != bos.getAsInt() || ids[1] != ids[0]) {
+      return encoded;
     }
-    return false;
+    return new Encoded(
+        Arrays.copyOfRange(ids, 1, ids.length),
+        encoded.text(),
+        Arrays.copyOfRange(encoded.assistant(), 1, ids.length),
+        Math.max(-1, encoded.instructionEnd() - 1),
+        Math.max(-1, encoded.promptEnd() - 1));
   }
 
-  private float risk(ObjectNode row, Place place) {
+  private float risk(ObjectNode json, Place place) {
     if (riskColumn.isEmpty()) {
       return Float.NaN;
     }
-    var value = row.path(riskColumn.get());
+    var value = json.path(riskColumn.get());
     if (!value.isNumber() || !(value.asDouble() >= 0 && value.asDouble() <= 1)) {
-      throw HoldfastException.input(
-          "%s: the field %s must be a risk between 0 and 1, it is %s",
-          place, riskColumn.get(), value.isMissingNode() ? "missing" : value);
+      throw place.bad(
+          "the field '%s' must be a risk between 0 and 1, it is %s",
+          riskColumn.get(), value.isMissingNode() ? "missing" : value);
     }
     return (float) value.asDouble();
   }

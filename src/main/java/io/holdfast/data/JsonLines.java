@@ -1,94 +1,167 @@
 package io.holdfast.data;
 
-import com.fasterxml.jackson.core.JacksonException;
-import com.fasterxml.jackson.core.JsonLocation;
+import com.fasterxml.jackson.core.JsonParser;
+import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.core.JsonToken;
 import com.fasterxml.jackson.databind.DeserializationFeature;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.holdfast.HoldfastException;
-import java.io.BufferedReader;
+import java.io.BufferedInputStream;
+import java.io.ByteArrayOutputStream;
 import java.io.IOException;
-import java.nio.charset.CharacterCodingException;
+import java.io.InputStream;
 import java.nio.file.Files;
-import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
+import java.util.Iterator;
+import java.util.NoSuchElementException;
 import java.util.function.BiConsumer;
 
-/** Rows of JSON: one object a line, or one array of objects. */
-public final class JsonLines {
+/**
+ * Reads rows one by one, from JSON Lines (one object a line) or from a JSON array of objects, so
+ * that a file may be larger than memory.
+ */
+public final class JsonLines implements Iterator<JsonLines.Row>, AutoCloseable {
+  /** One object and where it stands. */
+  public record Row(ObjectNode json, Place place) {}
+
   private static final ObjectMapper JSON =
       new ObjectMapper().enable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS);
 
-  private JsonLines() {}
+  private final Path file;
+  private final InputStream input;
+  private JsonParser array;
+  private int line;
+  private Row next;
 
-  /**
-   * Hands over every row with its place, in order; blank lines are skipped.
-   *
-   * @throws HoldfastException that names file, line and column of what is not JSON
-   */
-  public static void read(Path file, BiConsumer<ObjectNode, Place> row) {
-    try (var lines = Files.newBufferedReader(file)) {
-      if (beginsAsArray(lines)) {
-        array(file, row);
-        return;
-      }
-      long number = 0;
-      for (String line = lines.readLine(); line != null; line = lines.readLine()) {
-        number++;
-        if (!line.isBlank()) {
-          var place = new Place(file, number);
-          row.accept(object(parse(line, place), place), place);
-        }
-      }
-    } catch (NoSuchFileException e) {
-      throw HoldfastException.input("%s: there is no such file", file);
-    } catch (CharacterCodingException e) {
-      throw HoldfastException.input("%s: not UTF-8 text; convert it", file);
-    } catch (IOException e) {
-      throw HoldfastException.input("%s: cannot be read (%s)", file, e.getMessage()).causedBy(e);
+  private JsonLines(Path file, InputStream input) {
+    this.file = file;
+    this.input = input;
+  }
+
+  /** Hands over every row of a file with its place, in order. */
+  public static void read(Path file, BiConsumer<ObjectNode, Place> action) {
+    try (var rows = open(file)) {
+      rows.forEachRemaining(row -> action.accept(row.json(), row.place()));
     }
   }
 
-  private static boolean beginsAsArray(BufferedReader reader) throws IOException {
-    reader.mark(1 << 16);
-    int c = reader.read();
-    for (int i = 0; i < 1 << 15 && (Character.isWhitespace(c) || c == '\uFEFF'); i++) {
-      c = reader.read();
+  /** Opens a file. */
+  public static JsonLines open(Path file) {
+    if (!Files.isRegularFile(file)) {
+      throw HoldfastException.input("%s: there is no such file", file);
     }
-    reader.reset();
+    try {
+      var lines = new JsonLines(file, new BufferedInputStream(Files.newInputStream(file), 1 << 16));
+      if (lines.startsArray()) {
+        lines.array = JSON.createParser(lines.input);
+        lines.array.nextToken();
+      }
+      return lines;
+    } catch (IOException e) {
+      throw unreadable(file, e);
+    }
+  }
+
+  /** Looks ahead, past blanks and a byte order mark, which it leaves out. */
+  private boolean startsArray() throws IOException {
+    input.mark(3);
+    if (input.read() != 0xEF || input.read() != 0xBB || input.read() != 0xBF) {
+      input.reset();
+    }
+    input.mark(1 << 16);
+    int c = input.read();
+    while (c == ' ' || c == '\t' || c == '\r' || c == '\n') {
+      c = input.read();
+    }
+    input.reset();
     return c == '[';
   }
 
-  private static void array(Path file, BiConsumer<ObjectNode, Place> row) throws IOException {
-    try {
-      long number = 0;
-      for (var element : JSON.readTree(file.toFile())) {
-        var place = new Place(file, ++number);
-        row.accept(object(element, place), place);
+  @Override
+  public boolean hasNext() {
+    if (next == null) {
+      try {
+        next = array == null ? nextLine() : nextElement();
+      } catch (JsonProcessingException e) {
+        throw broken(e);
+      } catch (IOException e) {
+        throw unreadable(file, e);
       }
-    } catch (JacksonException e) {
-      var at = e.getLocation();
-      throw HoldfastException.input(
-          "%s:%d:%d: not JSON: %s", file, at.getLineNr(), at.getColumnNr(), e.getOriginalMessage());
     }
+    return next != null;
   }
 
-  private static JsonNode parse(String line, Place place) {
+  @Override
+  public Row next() {
+    if (!hasNext()) {
+      throw new NoSuchElementException();
+    }
+    var row = next;
+    next = null;
+    return row;
+  }
+
+  private Row nextLine() throws IOException {
+    var bytes = new ByteArrayOutputStream();
+    int c = 0;
+    while (c >= 0) {
+      bytes.reset();
+      line++;
+      boolean blank = true;
+      for (c = input.read(); c >= 0 && c != '\n'; c = input.read()) {
+        bytes.write(c);
+        blank &= c == ' ' || c == '\t' || c == '\r';
+      }
+      if (!blank) {
+        return row(JSON.readTree(bytes.toByteArray()));
+      }
+    }
+    return null;
+  }
+
+  private Row nextElement() throws IOException {
+    if (array.nextToken() == JsonToken.END_ARRAY) {
+      return null;
+    }
+    if (array.currentToken() == null) {
+      throw HoldfastException.input("%s: the JSON array does not end; the file is cut short", file);
+    }
+    line = array.currentTokenLocation().getLineNr();
+    return row(JSON.readTree(array));
+  }
+
+  private Row row(JsonNode json) {
+    var place = new Place(file, line);
+    if (json instanceof ObjectNode object) {
+      return new Row(object, place);
+    }
+    throw place.bad("is not a JSON object");
+  }
+
+  private HoldfastException broken(JsonProcessingException e) {
+    boolean lines = array == null;
+    int at = lines ? line : e.getLocation().getLineNr();
+    return HoldfastException.input(
+            "%s: column %d: is not JSON (%s); %s",
+            new Place(file, at),
+            e.getLocation().getColumnNr(),
+            e.getOriginalMessage(),
+            lines ? "each line must be one whole object" : "the file must be one array of objects")
+        .causedBy(e);
+  }
+
+  private static HoldfastException unreadable(Path file, IOException e) {
+    return HoldfastException.input("%s: cannot be read (%s)", file, e.getMessage()).causedBy(e);
+  }
+
+  @Override
+  public void close() {
     try {
-      return JSON.readTree(line);
-    } catch (JacksonException e) {
-      JsonLocation at = e.getLocation();
-      throw HoldfastException.input(
-          "%s:%d: not JSON: %s. Each line must be one whole object.",
-          place, at == null ? 1 : at.getColumnNr(), e.getOriginalMessage());
+      input.close();
+    } catch (IOException e) {
+      throw unreadable(file, e);
     }
-  }
-
-  private static ObjectNode object(JsonNode node, Place place) {
-    if (node instanceof ObjectNode object) {
-      return object;
-    }
-    throw HoldfastException.input("%s: a row must be a JSON object, not %s", place, node);
   }
 }

@@ -6,26 +6,30 @@ import io.holdfast.HoldfastException;
 import io.holdfast.text.ChatTokenizer;
 import io.holdfast.text.Encoded;
 import io.holdfast.text.Message;
+import io.holdfast.text.Row;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.List;
-import java.util.stream.IntStream;
 
 /**
- * One JSON row as tokens, in the shapes people have:
+ * JSON rows in the shapes people have them, the first whose fields are there:
  *
  * <pre>
- * {"messages": [{"role", "content"}..], "add_generation_prompt": true}   by the chat template
- * {"prompt", "completion"}                                              a chat of two turns
- * {"instruction", "input"?, "output"}                                   likewise
- * {"prompt", "completion", "raw": true}                                 as they are, no template
- * {"text"}                                                              plain text
- * {"tokens": [..]}                                                      ids as they are
+ * {"tokens": [..]}                                        ids as they are
+ * {"messages": [{"role", "content"}..],                   by the chat template
+ *    "add_generation_prompt"?, "tools"?}
+ * {"conversations": [{"from", "value"}..]}                ShareGPT's form of the same
+ * {"prompt", "completion"}                                a chat of two turns, or lists of turns
+ * {"prompt", "completion", "raw": true}                   as they are, nothing added
+ * {"instruction", "input"?, "output"}                     a chat of two turns
+ * {"text"}                                                plain text
  * </pre>
+ *
+ * Where the model has no chat template, a prompt and its completion are joined as plain text, the
+ * end-of-sequence token after them.
  */
 public final class RowReader {
   private static final String SHAPES =
-      "messages; prompt and completion; instruction and output; text; tokens";
+      "tokens; messages; conversations; prompt and completion; instruction and output; text";
 
   private final ChatTokenizer chat;
 
@@ -34,97 +38,113 @@ public final class RowReader {
     this.chat = chat;
   }
 
+  /** The tokenizer below. */
+  public ChatTokenizer tokenizer() {
+    return chat;
+  }
+
   /**
    * The tokens of a row.
    *
    * @throws HoldfastException that names the place and the field
    */
-  public Encoded read(ObjectNode row, Place place) {
+  public Encoded read(ObjectNode json, Place place) {
+    var row = row(json, place);
     try {
-      if (row.has("messages")) {
-        boolean generation = row.path("add_generation_prompt").asBoolean(false);
-        return chat.encode(messages(row.get("messages"), place), generation);
-      }
-      if (row.has("tokens")) {
-        return tokens(row.get("tokens"), place);
-      }
-      if (row.has("prompt") && row.has("completion")) {
-        var prompt = text(row, "prompt", place);
-        var completion = text(row, "completion", place);
-        return row.path("raw").asBoolean(false)
-            ? raw(prompt, completion)
-            : chat.encode(ChatTokenizer.conversation(prompt, completion), false);
-      }
-      if (row.has("instruction") && row.has("output")) {
-        var input = row.has("input") ? text(row, "input", place) : "";
-        var instruction = text(row, "instruction", place);
-        var prompt = input.isBlank() ? instruction : instruction + "\n\n" + input;
-        return chat.encode(ChatTokenizer.conversation(prompt, text(row, "output", place)), false);
-      }
-      if (row.has("text")) {
-        return plain(chat.tokenizer().encode(text(row, "text", place), true));
-      }
+      return chat.encode(row);
     } catch (HoldfastException e) {
-      throw e.getMessage().startsWith(place.toString())
-          ? e
-          : HoldfastException.input("%s: %s", place, e.getMessage()).causedBy(e);
+      throw place.bad(e);
+    }
+  }
+
+  /** What a row says, before it is tokens. */
+  public Row row(ObjectNode json, Place place) {
+    if (json.hasNonNull("tokens")) {
+      return new Row.Tokens(tokens(json.get("tokens"), place));
+    }
+    if (json.hasNonNull("messages")) {
+      var messages = Conversations.messages(json.get("messages"), "messages", place);
+      return new Row.Chat(messages, tools(json), flag(json, "add_generation_prompt", place));
+    }
+    if (json.hasNonNull("conversations")) {
+      var turns = Conversations.shareGpt(json.get("conversations"), "conversations", place);
+      return new Row.Chat(turns, tools(json), flag(json, "add_generation_prompt", place));
+    }
+    if (json.hasNonNull("prompt") && json.has("completion")) {
+      return json.get("prompt").isArray()
+          ? new Row.Chat(turns(json, place), tools(json), false)
+          : folded(json, text(json, "prompt", place), text(json, "completion", place), place);
+    }
+    if (json.hasNonNull("instruction") && json.has("output")) {
+      var input = json.hasNonNull("input") ? text(json, "input", place) : "";
+      var instruction = text(json, "instruction", place);
+      var prompt = input.isBlank() ? instruction : instruction + "\n\n" + input;
+      return folded(json, prompt, text(json, "output", place), place);
+    }
+    if (json.hasNonNull("text")) {
+      return new Row.Text(text(json, "text", place));
     }
     var fields = new ArrayList<String>();
-    row.fieldNames().forEachRemaining(fields::add);
-    throw HoldfastException.input(
-        "%s: a row with the fields %s; rows have %s",
-        place, fields.isEmpty() ? "(none)" : String.join(", ", fields), SHAPES);
+    json.fieldNames().forEachRemaining(fields::add);
+    throw place.bad(
+        "a row with the fields %s; rows have %s",
+        fields.isEmpty() ? "(none)" : String.join(", ", fields), SHAPES);
   }
 
-  /** The turns of a {@code messages} field. */
-  public static List<Message> messages(JsonNode array, Place place) {
+  private Row folded(ObjectNode json, String prompt, String completion, Place place) {
+    if (flag(json, "raw", place)) {
+      return new Row.Continuation(prompt, completion, false);
+    }
+    if (chat.hasTemplate()) {
+      return new Row.Chat(
+          List.of(new Message("user", prompt), new Message("assistant", completion)), false);
+    }
+    var end = chat.tokenizer().named("eos_token").orElse("");
+    return new Row.Continuation(prompt, completion + end, true);
+  }
+
+  private static List<Message> turns(ObjectNode json, Place place) {
+    var turns = Conversations.messages(json.get("prompt"), "prompt", place);
+    if (json.get("completion").isTextual()) {
+      turns.add(new Message("assistant", json.get("completion").textValue()));
+    } else {
+      turns.addAll(Conversations.messages(json.get("completion"), "completion", place));
+    }
+    return turns;
+  }
+
+  private static List<Object> tools(ObjectNode json) {
+    var tools = new ArrayList<Object>();
+    json.path("tools").forEach(tool -> tools.add(Conversations.plain(tool)));
+    return tools;
+  }
+
+  private static int[] tokens(JsonNode array, Place place) {
     if (!array.isArray() || array.isEmpty()) {
-      throw HoldfastException.input("%s: messages must be a list of turns", place);
+      throw place.bad("'tokens' must be a list of token ids, one at least");
     }
-    var messages = new ArrayList<Message>();
-    for (var turn : array) {
-      if (!turn.path("role").isTextual() || !turn.path("content").isTextual()) {
-        throw HoldfastException.input(
-            "%s: turn %d of messages needs a role and a content, both text",
-            place, messages.size() + 1);
-      }
-      messages.add(new Message(turn.get("role").asText(), turn.get("content").asText()));
-    }
-    return messages;
-  }
-
-  private Encoded raw(String prompt, String completion) {
-    int[] first = chat.tokenizer().encode(prompt, false);
-    int[] second = chat.tokenizer().encode(completion, false);
-    int[] ids = IntStream.concat(Arrays.stream(first), Arrays.stream(second)).toArray();
-    var assistant = new boolean[ids.length];
-    Arrays.fill(assistant, first.length, ids.length, true);
-    return new Encoded(ids, assistant, -1, first.length - 1);
-  }
-
-  private static Encoded plain(int[] ids) {
-    return new Encoded(ids, new boolean[ids.length], -1, -1);
-  }
-
-  private static Encoded tokens(JsonNode array, Place place) {
     var ids = new int[array.size()];
     for (int i = 0; i < ids.length; i++) {
-      if (!array.get(i).canConvertToInt() || array.get(i).asInt() < 0) {
-        throw HoldfastException.input(
-            "%s: tokens[%d] is %s, not a token id", place, i, array.get(i));
+      var id = array.get(i);
+      if (!id.isIntegralNumber() || !id.canConvertToInt() || id.intValue() < 0) {
+        throw place.bad("tokens[%d] is %s, not a token id", i, id);
       }
-      ids[i] = array.get(i).asInt();
+      ids[i] = id.intValue();
     }
-    if (ids.length == 0) {
-      throw HoldfastException.input("%s: tokens is empty", place);
-    }
-    return plain(ids);
+    return ids;
   }
 
-  private static String text(ObjectNode row, String field, Place place) {
-    if (!row.get(field).isTextual()) {
-      throw HoldfastException.input("%s: %s must be text, not %s", place, field, row.get(field));
+  private static String text(ObjectNode json, String field, Place place) {
+    if (!json.get(field).isTextual()) {
+      throw place.bad("'%s' must be text, not %s", field, json.get(field));
     }
-    return row.get(field).asText();
+    return json.get(field).textValue();
+  }
+
+  private static boolean flag(ObjectNode json, String field, Place place) {
+    if (json.hasNonNull(field) && !json.get(field).isBoolean()) {
+      throw place.bad("'%s' must be true or false, not %s", field, json.get(field));
+    }
+    return json.path(field).asBoolean(false);
   }
 }

@@ -1,2 +1,2 @@
-/** Data sets in their public formats, as examples, and examples as batches. */
+/** Datasets in their public formats to batches of token ids. */
 package io.holdfast.data;

@@ -1,152 +1,117 @@
 package io.holdfast.text;
 
-import com.fasterxml.jackson.databind.JsonNode;
-import com.hubspot.jinjava.Jinjava;
-import com.hubspot.jinjava.JinjavaConfig;
-import com.hubspot.jinjava.LegacyOverrides;
-import com.hubspot.jinjava.interpret.RenderResult;
-import com.hubspot.jinjava.lib.fn.ELFunctionDefinition;
 import io.holdfast.HoldfastException;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.time.LocalDateTime;
-import java.time.format.DateTimeFormatter;
-import java.util.HashMap;
+import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 
-/** Renders a conversation with the model's own Jinja template. */
+/**
+ * A model's own chat template: {@code chat_template.jinja} of its folder, or {@code chat_template}
+ * of its {@code tokenizer_config.json}, rendered as {@code transformers} does it.
+ */
 public final class ChatTemplate {
-  private final Jinjava jinja;
-  private final String source;
-  private final Map<String, Object> tokens;
-  private final Path folder;
+  private final Path source;
+  private final Jinja jinja;
+  private final Map<String, String> specialTokens;
 
-  private ChatTemplate(String source, Map<String, Object> tokens, Path folder) {
-    this.jinja =
-        new Jinjava(
-            JinjavaConfig.newBuilder()
-                .withTrimBlocks(true)
-                .withLstripBlocks(true)
-                .withKeepTrailingNewline(true)
-                .withLegacyOverrides(
-                    LegacyOverrides.newBuilder().withUsePyishObjectMapper(true).build())
-                .build());
-    jinja
-        .getGlobalContext()
-        .registerFunction(
-            new ELFunctionDefinition(
-                "", "raise_exception", ChatTemplate.class, "raise", Object.class));
-    jinja
-        .getGlobalContext()
-        .registerFunction(
-            new ELFunctionDefinition("", "strftime_now", ChatTemplate.class, "now", String.class));
+  ChatTemplate(Path source, String template, Map<String, String> specialTokens) {
     this.source = source;
-    this.tokens = tokens;
-    this.folder = folder;
-  }
-
-  /** Called by a template that refuses a conversation. */
-  public static Object raise(Object message) {
-    throw new TemplateRefusal(String.valueOf(message));
-  }
-
-  /** Called by a template that writes today's date, with a format of C's {@code strftime}. */
-  public static String now(String format) {
-    var letters = Map.of('d', "dd", 'b', "MMM", 'B', "MMMM", 'Y', "yyyy", 'm', "MM", 'H', "HH");
-    var pattern = new StringBuilder();
-    for (int i = 0; i < format.length(); i++) {
-      char c = format.charAt(i);
-      if (c == '%' && i + 1 < format.length() && letters.containsKey(format.charAt(i + 1))) {
-        pattern.append(letters.get(format.charAt(++i)));
-      } else {
-        pattern.append('\'').append(c == '\'' ? "''" : c).append('\'');
-      }
-    }
-    return LocalDateTime.now().format(DateTimeFormatter.ofPattern(pattern.toString()));
-  }
-
-  /** What a template says when it refuses a conversation. */
-  private static final class TemplateRefusal extends RuntimeException {
-    TemplateRefusal(String message) {
-      super(message);
-    }
+    this.jinja = new Jinja(template);
+    this.specialTokens = specialTokens;
   }
 
   /**
-   * The template of a model folder: {@code chat_template.jinja}, or the one in {@code
-   * tokenizer_config.json}.
+   * A rendered conversation.
    *
-   * @throws HoldfastException if there is none
+   * @param generated what the template marks as said by the assistant ({@code {% generation %}}),
+   *     in code points; empty where it marks nothing
    */
-  public static ChatTemplate load(Tokenizer tokenizer) {
-    var folder = tokenizer.folder();
-    var named = new HashMap<String, Object>();
-    for (var name : List.of("bos_token", "eos_token", "pad_token", "unk_token")) {
-      tokenizer.named(name).ifPresent(token -> named.put(name, token));
-    }
-    return new ChatTemplate(source(folder, tokenizer.config()), named, folder);
-  }
+  public record Rendered(String text, List<Span> generated) {}
 
-  private static String source(Path folder, JsonNode config) {
+  /** Code points {@code from} (inclusive) to {@code to} (exclusive) of a text. */
+  public record Span(int from, int to) {}
+
+  /** The template of a model folder, if it has one. */
+  static Optional<ChatTemplate> load(Tokenizer tokenizer) {
+    var folder = tokenizer.folder();
+    var specialTokens = tokenizer.specialTokens();
     var file = folder.resolve("chat_template.jinja");
     if (Files.isRegularFile(file)) {
       try {
-        return Files.readString(file);
+        return Optional.of(new ChatTemplate(file, Files.readString(file), specialTokens));
       } catch (IOException e) {
-        throw HoldfastException.input("%s: cannot be read (%s)", file, e.getMessage());
+        throw HoldfastException.input("%s: cannot be read (%s)", file, e.getMessage()).causedBy(e);
       }
     }
-    var inside = config.path("chat_template");
-    if (inside.isTextual()) {
-      return inside.asText();
-    }
-    for (var one : inside) {
-      if (one.path("name").asText().equals("default")) {
-        return one.path("template").asText();
-      }
-    }
-    throw HoldfastException.input(
-        "%s: the model has no chat template (chat_template.jinja, or chat_template in"
-            + " tokenizer_config.json). Add one, or give rows as text or tokens.",
-        folder);
+    var config = folder.resolve("tokenizer_config.json");
+    return JsonFile.read(config)
+        .map(json -> json.path("chat_template"))
+        .flatMap(
+            field -> {
+              if (field.isTextual()) {
+                return Optional.of(field.textValue());
+              }
+              // The older form: a list of named templates, of which one is the default.
+              for (var named : field) {
+                if (named.path("name").asText().equals("default")) {
+                  return Optional.of(named.path("template").asText());
+                }
+              }
+              return Optional.empty();
+            })
+        .map(template -> new ChatTemplate(config, template, specialTokens));
   }
 
   /**
-   * The text of a conversation.
+   * Renders a conversation.
    *
-   * @param addGenerationPrompt whether it ends with the opening of an answer
-   * @throws HoldfastException if the template refuses the conversation or has a fault
+   * @throws HoldfastException with the template's own words if it refuses the conversation
    */
-  public String render(List<Message> messages, boolean addGenerationPrompt) {
-    var bindings = new HashMap<>(tokens);
-    bindings.put(
-        "messages",
-        messages.stream()
-            .map(
-                message -> {
-                  var turn = new LinkedHashMap<String, Object>();
-                  turn.put("role", message.role());
-                  turn.put("content", message.content());
-                  return turn;
-                })
-            .toList());
-    bindings.put("add_generation_prompt", addGenerationPrompt);
-    RenderResult result = jinja.renderForResult(source, bindings);
-    if (!result.getErrors().isEmpty()) {
-      var error = result.getErrors().getFirst();
-      for (Throwable cause = error.getException(); cause != null; cause = cause.getCause()) {
-        if (cause instanceof TemplateRefusal refusal) {
-          throw HoldfastException.input(
-              "%s: the chat template refuses this conversation: %s", folder, refusal.getMessage());
+  public Rendered render(Row.Chat chat) {
+    var variables = new LinkedHashMap<String, Object>(specialTokens);
+    var messages = new ArrayList<Object>();
+    chat.messages().forEach(message -> messages.add(message.fields()));
+    variables.put("messages", messages);
+    variables.put("add_generation_prompt", chat.addGenerationPrompt());
+    if (!chat.tools().isEmpty()) {
+      variables.put("tools", chat.tools());
+    }
+    try {
+      return marked(jinja.render(variables));
+    } catch (Jinja.Raised e) {
+      throw HoldfastException.input("the chat template refuses this row: %s", e.getMessage())
+          .causedBy(e);
+    } catch (Jinja.Failed e) {
+      throw HoldfastException.input(
+              "%s: the chat template cannot be rendered: %s", source, e.getMessage())
+          .causedBy(e);
+    }
+  }
+
+  /** Takes the marks of generated text out and notes where they were. */
+  private static Rendered marked(String output) {
+    if (output.indexOf(Jinja.GENERATION_START) < 0) {
+      return new Rendered(output, List.of());
+    }
+    var text = new StringBuilder();
+    var spans = new ArrayList<Span>();
+    int from = 0;
+    int at = 0;
+    for (int c : output.codePoints().toArray()) {
+      switch (c) {
+        case Jinja.GENERATION_START -> from = at;
+        case Jinja.GENERATION_END -> spans.add(new Span(from, at));
+        default -> {
+          text.appendCodePoint(c);
+          at++;
         }
       }
-      throw HoldfastException.input(
-          "%s: the chat template has a fault in line %d: %s",
-          folder, error.getLineno(), error.getMessage());
     }
-    return result.getOutput();
+    return new Rendered(text.toString(), spans);
   }
 }

@@ -1,23 +1,26 @@
 package io.holdfast.text;
 
 import io.holdfast.HoldfastException;
+import io.holdfast.text.ChatTemplate.Span;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Optional;
 
 /**
- * Conversations to tokens, with the places that matter in them. Places come from the model's own
- * template, never from fixed offsets.
+ * Rows to token ids: the tokenizer and the chat template of one model together, with the places
+ * that matter in a conversation. Safe to use from several threads.
  */
 public final class ChatTokenizer implements AutoCloseable {
   private final Tokenizer tokenizer;
-  private ChatTemplate template;
-  private int suffix = -1;
+  private final Optional<ChatTemplate> template;
+  private final PromptSuffix generating = new PromptSuffix(this::text, true);
+  private final PromptSuffix silent = new PromptSuffix(this::text, false);
 
-  /** A tokenizer with its template, which is read when a conversation first needs it. */
+  /** A tokenizer with the template of its folder; a folder without one is fine. */
   public ChatTokenizer(Tokenizer tokenizer) {
     this.tokenizer = tokenizer;
+    this.template = ChatTemplate.load(tokenizer);
   }
 
   /** The tokenizer and template of a model folder. */
@@ -30,109 +33,154 @@ public final class ChatTokenizer implements AutoCloseable {
     return tokenizer;
   }
 
+  /** Whether conversations can be encoded. */
+  public boolean hasTemplate() {
+    return template.isPresent();
+  }
+
   /** The text of a conversation. */
   public String render(List<Message> messages, boolean addGenerationPrompt) {
-    return template().render(messages, addGenerationPrompt);
+    return template().render(new Row.Chat(messages, addGenerationPrompt)).text();
   }
 
-  private ChatTemplate template() {
-    if (template == null) {
-      template = ChatTemplate.load(tokenizer);
-    }
-    return template;
-  }
-
-  private int[] ids(List<Message> messages, boolean addGenerationPrompt) {
+  /**
+   * What the template puts between the end of an instruction and the answer: the longest common
+   * token suffix of prompts with two different instructions.
+   */
+  public int[] promptSuffix() {
     // The template writes every special token itself; the tokenizer must not add a second BOS.
-    return tokenizer.encode(render(messages, addGenerationPrompt), false);
+    return generating.ids(text -> tokenizer.encode(text, false));
   }
 
-  /**
-   * Tokens that follow the instruction in a prompt: the common suffix of two prompts that differ in
-   * nothing but their instruction.
-   */
-  public int suffixLength() {
-    if (suffix < 0) {
-      int[] one = ids(List.of(new Message("user", "Describe the sea")), true);
-      int[] other = ids(List.of(new Message("user", "Count 17 of them")), true);
-      int common = 0;
-      while (common < Math.min(one.length, other.length)
-          && one[one.length - 1 - common] == other[other.length - 1 - common]) {
-        common++;
-      }
-      suffix = common;
-    }
-    return suffix;
-  }
-
-  /**
-   * A conversation as tokens.
-   *
-   * @param addGenerationPrompt whether it ends with the opening of an answer
-   * @throws HoldfastException if the template refuses it, or writes an answer so that its tokens
-   *     cannot be told from the prompt's
-   */
+  /** A conversation as tokens; as {@link #encode(Row)}. */
   public Encoded encode(List<Message> messages, boolean addGenerationPrompt) {
-    int[] ids = ids(messages, addGenerationPrompt);
-    var assistant = new boolean[ids.length];
-    int promptEnd = addGenerationPrompt ? ids.length - 1 : -1;
-    for (int turn = 0; turn < messages.size(); turn++) {
-      if (messages.get(turn).role().equals("assistant")) {
-        int start = prefix(ids, messages.subList(0, turn), true, turn);
-        int end = end(ids, messages, turn);
-        Arrays.fill(assistant, start, end, true);
-        promptEnd = addGenerationPrompt ? promptEnd : start - 1;
+    return encode(new Row.Chat(messages, addGenerationPrompt));
+  }
+
+  /**
+   * A row as tokens.
+   *
+   * @throws HoldfastException if the row is a conversation and there is no template, or the
+   *     template refuses it
+   */
+  public Encoded encode(Row row) {
+    return switch (row) {
+      case Row.Tokens(int[] ids) -> plain(ids, "");
+      case Row.Text(String text) -> plain(tokenizer.encode(text, true), text);
+      case Row.Continuation continuation -> continuation(continuation);
+      case Row.Chat chat -> chat(chat);
+    };
+  }
+
+  private static Encoded plain(int[] ids, String text) {
+    return new Encoded(ids, text, new boolean[ids.length], -1, -1);
+  }
+
+  private Encoded continuation(Row.Continuation row) {
+    var text = row.prompt() + row.completion();
+    var tokens = tokenizer.encodeSpanned(text, row.addSpecialTokens());
+    var said = new Span(length(row.prompt()), length(text));
+    var mask = mask(tokens, List.of(said));
+    return new Encoded(tokens.ids(), text, mask, -1, firstOf(mask) - 1);
+  }
+
+  private Encoded chat(Row.Chat chat) {
+    var rendered = template().render(chat);
+    var tokens = tokenizer.encodeSpanned(rendered.text(), false);
+    var turns = new AssistantTurns(template(), chat, rendered.text());
+    var mask =
+        rendered.generated().isEmpty()
+            ? withoutTrailingBlanks(tokens.ids(), mask(tokens, turns.all()))
+            : mask(tokens, rendered.generated());
+    var answer = turns.answer();
+    int promptEnd =
+        answer
+            .map(said -> firstOf(mask(tokens, List.of(said))) - 1)
+            .orElse(tokens.ids().length - 1);
+    return new Encoded(
+        tokens.ids(),
+        rendered.text(),
+        mask,
+        instructionEnd(chat, rendered.text(), answer, tokens),
+        promptEnd);
+  }
+
+  private int instructionEnd(
+      Row.Chat chat, String text, Optional<Span> answer, Tokenizer.Spanned tokens) {
+    int promptEnd =
+        answer.map(said -> text.offsetByCodePoints(0, said.from())).orElse(text.length());
+    var suffix = answer.isPresent() || chat.addGenerationPrompt() ? generating : silent;
+    int end = suffix.instructionEnd(chat, text, promptEnd);
+    return end < 0 ? -1 : lastBefore(tokens, text.codePointCount(0, end));
+  }
+
+  /** The last token that covers the character before a place. */
+  private static int lastBefore(Tokenizer.Spanned tokens, int end) {
+    int i = tokens.ids().length - 1;
+    while (i >= 0 && !(tokens.start()[i] < end && end <= tokens.end()[i])) {
+      i--;
+    }
+    return i;
+  }
+
+  /** A token belongs to a span if it covers any of its characters. */
+  private static boolean[] mask(Tokenizer.Spanned tokens, List<Span> spans) {
+    var mask = new boolean[tokens.ids().length];
+    for (var span : spans) {
+      for (int i = 0; i < mask.length; i++) {
+        mask[i] |= tokens.start()[i] < span.to() && tokens.end()[i] > span.from();
       }
     }
-    int instructionEnd =
-        promptEnd >= suffixLength() && lastBeforeAnswer(messages).equals("user")
-            ? promptEnd - suffixLength()
-            : -1;
-    return new Encoded(ids, assistant, instructionEnd, promptEnd);
+    return mask;
   }
 
-  private static String lastBeforeAnswer(List<Message> messages) {
-    int last = messages.size() - 1;
-    if (last > 0 && messages.get(last).role().equals("assistant")) {
-      last--;
+  /**
+   * Ends each turn with its end-of-turn token: the line break that many templates write after it is
+   * nothing the assistant says.
+   */
+  private boolean[] withoutTrailingBlanks(int[] ids, boolean[] mask) {
+    for (int end = mask.length; end > 0; end--) {
+      if (mask[end - 1] && (end == mask.length || !mask[end])) {
+        int cut = end;
+        while (cut > 0 && mask[cut - 1] && isBlank(ids[cut - 1])) {
+          cut--;
+        }
+        if (cut > 0 && mask[cut - 1] && tokenizer.isAdded(ids[cut - 1])) {
+          Arrays.fill(mask, cut, end, false);
+        }
+      }
     }
-    return messages.get(last).role();
-  }
-
-  /** Length of the tokens of the first turns, which must begin the whole conversation. */
-  private int prefix(int[] ids, List<Message> turns, boolean generation, int turn) {
-    int[] part = turns.isEmpty() ? new int[0] : ids(turns, generation);
-    int differs = Arrays.mismatch(part, ids);
-    if (differs >= 0 && differs < part.length) {
-      throw HoldfastException.input(
-          "turn %d: the template writes the turns before this answer differently once it is there"
-              + " (token %d), so its tokens cannot be found. Give such rows as prompt and"
-              + " completion.",
-          turn + 1, differs);
-    }
-    return part.length;
-  }
-
-  /** One past the end-of-turn token of an answer: white space that follows it is not learnt. */
-  private int end(int[] ids, List<Message> messages, int turn) {
-    int end = prefix(ids, messages.subList(0, turn + 1), false, turn);
-    int cut = end;
-    while (cut > 0 && !tokenizer.isAdded(ids[cut - 1]) && isBlank(ids[cut - 1])) {
-      cut--;
-    }
-    return cut > 0 && tokenizer.isAdded(ids[cut - 1]) ? cut : end;
+    return mask;
   }
 
   private boolean isBlank(int id) {
-    return tokenizer.decode(new int[] {id}, false).isBlank();
+    return !tokenizer.isAdded(id) && tokenizer.decode(new int[] {id}, false).isBlank();
   }
 
-  /** A prompt and its completion as a conversation of two turns. */
-  public static List<Message> conversation(String prompt, String completion) {
-    var turns = new ArrayList<Message>();
-    turns.add(new Message("user", prompt));
-    turns.add(new Message("assistant", completion));
-    return turns;
+  private static int firstOf(boolean[] mask) {
+    int i = 0;
+    while (i < mask.length && !mask[i]) {
+      i++;
+    }
+    return i;
+  }
+
+  private String text(Row.Chat chat) {
+    return template().render(chat).text();
+  }
+
+  private ChatTemplate template() {
+    return template.orElseThrow(
+        () ->
+            HoldfastException.input(
+                "%s: the model has no chat template (chat_template.jinja, or chat_template in"
+                    + " tokenizer_config.json), but rows are conversations. Add the model's, or"
+                    + " give rows as prompt and completion, or as text.",
+                tokenizer.folder()));
+  }
+
+  private static int length(String text) {
+    return text.codePointCount(0, text.length());
   }
 
   @Override

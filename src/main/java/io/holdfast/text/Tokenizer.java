@@ -1,151 +1,199 @@
 package io.holdfast.text;
 
 import ai.djl.huggingface.tokenizers.HuggingFaceTokenizer;
-import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.ObjectMapper;
 import io.holdfast.HoldfastException;
+import java.io.ByteArrayInputStream;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
-import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalInt;
+import java.util.SortedSet;
 import java.util.TreeSet;
+import java.util.stream.LongStream;
 
 /**
- * Text to token ids and back, as the model's own {@code tokenizer.json} says, by Hugging Face's
- * tokenizers library. Never truncates or pads.
+ * A model's tokenizer, read from the {@code tokenizer.json} of its folder and run by Hugging Face's
+ * own library. Nothing is downloaded, and nothing is ever truncated or padded here, whatever the
+ * file says. Safe to use from several threads.
  */
 public final class Tokenizer implements AutoCloseable {
-  private static final ObjectMapper JSON = new ObjectMapper();
+  private static final Map<String, String> AS_IS =
+      Map.of("truncation", "false", "padding", "false", "addSpecialTokens", "true");
 
   static {
-    // Nothing is looked up or downloaded: everything is in the jar and in the model's folder.
+    // The library's host reports its use and fetches natives over the network unless told not to.
     System.setProperty("ai.djl.offline", "true");
     System.setProperty("OPT_OUT_TRACKING", "true");
   }
 
   private final Path folder;
   private final HuggingFaceTokenizer library;
-  private final Map<String, Integer> added;
-  private final JsonNode config;
+  private final Vocabulary vocabulary;
+  private final SpecialTokens special;
 
   private Tokenizer(
-      Path folder, HuggingFaceTokenizer library, Map<String, Integer> added, JsonNode config) {
+      Path folder, HuggingFaceTokenizer library, Vocabulary vocabulary, SpecialTokens special) {
     this.folder = folder;
     this.library = library;
-    this.added = added;
-    this.config = config;
+    this.vocabulary = vocabulary;
+    this.special = special;
   }
 
   /**
-   * The tokenizer of a model folder.
+   * Token ids and the characters each token covers.
    *
-   * @throws HoldfastException if there is none, or it is broken
+   * @param ids token ids
+   * @param start first character of each token, in code points from the start of the text
+   * @param end character after the last of each token; equal to {@code start} where a token covers
+   *     no text
    */
-  public static Tokenizer load(Path folder) {
-    var file = folder.resolve("tokenizer.json");
+  record Spanned(int[] ids, int[] start, int[] end) {}
+
+  /**
+   * Loads the tokenizer of a model folder.
+   *
+   * @throws HoldfastException if there is no tokenizer or it cannot be read
+   */
+  public static Tokenizer load(Path modelFolder) {
+    var file = modelFolder.resolve("tokenizer.json");
     if (!Files.isRegularFile(file)) {
       throw HoldfastException.input(
-          "%s: there is no tokenizer.json. Save the tokenizer beside the model"
-              + " (tokenizer.save_pretrained); other formats are not read.",
-          folder);
+          "%s: there is no tokenizer.json. Save the model's fast tokenizer beside its weights"
+              + " (in transformers: tokenizer.save_pretrained(folder)).",
+          file);
     }
-    var definition = read(file);
-    var configFile = folder.resolve("tokenizer_config.json");
-    var config = Files.isRegularFile(configFile) ? read(configFile) : JSON.createObjectNode();
-    var added = new LinkedHashMap<String, Integer>();
-    definition
-        .path("added_tokens")
-        .forEach(token -> added.put(token.path("content").asText(), token.path("id").asInt()));
     try {
-      var library =
-          HuggingFaceTokenizer.newInstance(
-              file, Map.of("truncation", "false", "padding", "false", "addSpecialTokens", "false"));
-      return new Tokenizer(folder, library, added, config);
-    } catch (IOException | RuntimeException e) {
-      throw HoldfastException.input(
-              "%s: not a tokenizer that can be read: %s", file, firstLine(e.getMessage()))
-          .causedBy(e);
-    }
-  }
-
-  private static JsonNode read(Path file) {
-    try {
-      return JSON.readTree(file.toFile());
+      byte[] bytes = Files.readAllBytes(file);
+      var vocabulary = Vocabulary.read(file, bytes);
+      var special = SpecialTokens.read(modelFolder);
+      return new Tokenizer(modelFolder, library(file, bytes), vocabulary, special);
     } catch (IOException e) {
-      throw HoldfastException.input("%s: not valid JSON: %s", file, firstLine(e.getMessage()))
-          .causedBy(e);
+      throw HoldfastException.input("%s: cannot be read (%s)", file, e.getMessage()).causedBy(e);
     }
   }
 
-  private static String firstLine(String text) {
-    return text == null ? "unknown fault" : text.lines().findFirst().orElse("");
-  }
-
-  /** The folder it came from. */
-  public Path folder() {
-    return folder;
-  }
-
-  /** The content of {@code tokenizer_config.json}; empty where there is none. */
-  JsonNode config() {
-    return config;
+  private static HuggingFaceTokenizer library(Path file, byte[] bytes) throws IOException {
+    try {
+      return HuggingFaceTokenizer.newInstance(new ByteArrayInputStream(bytes), AS_IS, null);
+    } catch (RuntimeException e) {
+      throw HoldfastException.input(
+              "%s: is not a tokenizer that this version can read (%s). Save it again with a current"
+                  + " release of transformers or tokenizers.",
+              file, e.getMessage())
+          .causedBy(e);
+    }
   }
 
   /**
-   * Token ids.
+   * Token ids of a text.
    *
-   * @param special whether to add what the tokenizer itself adds, such as a BOS token; special
-   *     tokens written in the text are recognised either way
+   * @param addSpecialTokens whether to add what the tokenizer itself adds (often a first token);
+   *     special tokens that are written out in the text are recognised either way
    */
-  public int[] encode(String text, boolean special) {
-    long[] ids = library.encode(text, special, false).getIds();
-    return Arrays.stream(ids).mapToInt(Math::toIntExact).toArray();
+  public int[] encode(String text, boolean addSpecialTokens) {
+    return ids(library.encode(text, addSpecialTokens, false).getIds());
   }
 
-  /** Text of ids. */
+  /** As {@link #encode}, with the characters of each token. */
+  Spanned encodeSpanned(String text, boolean addSpecialTokens) {
+    var encoding = library.encode(text, addSpecialTokens, false);
+    var spans = encoding.getCharTokenSpans();
+    var start = new int[spans.length];
+    var end = new int[spans.length];
+    for (int i = 0; i < spans.length; i++) {
+      if (spans[i] != null) {
+        start[i] = spans[i].getStart();
+        end[i] = spans[i].getEnd();
+      }
+    }
+    return new Spanned(ids(encoding.getIds()), start, end);
+  }
+
+  /**
+   * Text of token ids.
+   *
+   * @param skipSpecial whether special tokens leave no trace in the text
+   */
   public String decode(int[] ids, boolean skipSpecial) {
     return library.decode(Arrays.stream(ids).asLongStream().toArray(), skipSpecial);
   }
 
-  /** The id of an added token, such as {@code <|im_end|>}. */
+  /** One more than the largest token id, added tokens included. */
+  public int vocabularySize() {
+    return vocabulary.size();
+  }
+
+  /** The id of a token by its exact name in the vocabulary, for example {@code <|im_end|>}. */
   public OptionalInt id(String token) {
-    var id = added.get(token);
-    return id == null ? OptionalInt.empty() : OptionalInt.of(id);
+    return vocabulary.id(token);
   }
 
   /** Whether an id is an added token, such as an end of turn. */
   public boolean isAdded(int id) {
-    return added.containsValue(id);
+    return vocabulary.added().contains(id);
   }
 
-  /** The text of a named token: {@code eos_token}, {@code bos_token}, {@code pad_token}. */
-  public Optional<String> named(String name) {
-    var value = config.path(name);
-    var text = value.isObject() ? value.path("content") : value;
-    return text.isTextual() ? Optional.of(text.asText()) : Optional.empty();
+  /** The folder it was read from. */
+  public Path folder() {
+    return folder;
   }
 
-  /** The ids that end an answer: the tokenizer's and the generation settings'. */
-  public TreeSet<Integer> endOfText() {
+  /** Begin-of-sequence token, where the model has one. */
+  public OptionalInt bosId() {
+    return special.id("bos_token", vocabulary);
+  }
+
+  /** End-of-sequence token, where the model has one. */
+  public OptionalInt eosId() {
+    return special.id("eos_token", vocabulary);
+  }
+
+  /**
+   * The token that fills short rows: the pad token, else the end of sequence, else 0. Padding is
+   * masked, so that its value never reaches a result.
+   */
+  public int padId() {
+    return special.id("pad_token", vocabulary).orElseGet(() -> eosId().orElse(0));
+  }
+
+  /**
+   * The tokens that end an answer: the tokenizer's end of sequence, and those of the folder's
+   * {@code generation_config.json}.
+   */
+  public SortedSet<Integer> endOfText() {
     var ids = new TreeSet<Integer>();
-    named("eos_token").ifPresent(token -> id(token).ifPresent(ids::add));
-    var file = folder.resolve("generation_config.json");
-    if (Files.isRegularFile(file)) {
-      var eos = read(file).path("eos_token_id");
-      if (eos.isInt()) {
-        ids.add(eos.asInt());
-      }
-      eos.forEach(id -> ids.add(id.asInt()));
-    }
+    eosId().ifPresent(ids::add);
+    JsonFile.read(folder.resolve("generation_config.json"))
+        .map(json -> json.path("eos_token_id"))
+        .ifPresent(
+            eos -> {
+              if (eos.isInt()) {
+                ids.add(eos.intValue());
+              }
+              eos.forEach(id -> ids.add(id.asInt()));
+            });
     return ids;
+  }
+
+  /** Text of a named special token, such as {@code eos_token}. */
+  public Optional<String> named(String name) {
+    return Optional.ofNullable(special.text().get(name));
+  }
+
+  /** Text of the named special tokens, {@code bos_token} to {@code <s>} and the like. */
+  public Map<String, String> specialTokens() {
+    return special.text();
   }
 
   @Override
   public void close() {
     library.close();
+  }
+
+  private static int[] ids(long[] ids) {
+    return LongStream.of(ids).mapToInt(Math::toIntExact).toArray();
   }
 }
