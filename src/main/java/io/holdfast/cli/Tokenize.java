@@ -22,36 +22,22 @@ final class Tokenize implements Runnable {
     try (var chat = ChatTokenizer.load(model.folder())) {
       var reader = new RowReader(chat);
       output.writeLines(
-          input.rows().stream()
-              .map(row -> line(row, reader.read(row.content(), row.place()), chat)));
+          input.rows().stream().map(row -> line(row, reader.read(row.content(), row.place()))));
     }
   }
 
-  private static ObjectNode line(InputOption.Row row, Encoded encoded, ChatTokenizer chat) {
+  private static ObjectNode line(InputOption.Row row, Encoded encoded) {
     var line = JsonNodeFactory.instance.objectNode();
     line.set("id", row.id());
     var ids = line.putArray("ids");
     for (int id : encoded.ids()) {
       ids.add(id);
     }
-    line.put("text", text(row, encoded, chat));
+    line.put("text", encoded.text());
     var mask = line.putArray("assistant_mask");
     for (boolean assistant : encoded.assistant()) {
       mask.add(assistant ? 1 : 0);
     }
     return line;
-  }
-
-  /** What was encoded: the rendered conversation, the plain text, or what given ids stand for. */
-  private static String text(InputOption.Row row, Encoded encoded, ChatTokenizer chat) {
-    var content = row.content();
-    if (content.has("messages")) {
-      return chat.render(
-          RowReader.messages(content.get("messages"), row.place()),
-          content.path("add_generation_prompt").asBoolean(false));
-    }
-    return content.path("text").isTextual()
-        ? content.get("text").asText()
-        : chat.tokenizer().decode(encoded.ids(), false);
   }
 }

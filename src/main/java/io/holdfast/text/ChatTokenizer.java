@@ -65,7 +65,7 @@ public final class ChatTokenizer implements AutoCloseable {
    */
   public Encoded encode(Row row) {
     return switch (row) {
-      case Row.Tokens(int[] ids) -> plain(ids, "");
+      case Row.Tokens(int[] ids) -> plain(ids, tokenizer.decode(ids, false));
       case Row.Text(String text) -> plain(tokenizer.encode(text, true), text);
       case Row.Continuation continuation -> continuation(continuation);
       case Row.Chat chat -> chat(chat);

@@ -7,8 +7,8 @@ import java.util.stream.IntStream;
  * A row as token ids, with what the chat template says about them.
  *
  * @param ids token ids
- * @param text what was tokenized: the rendered conversation, or the text itself; empty for a row of
- *     ids
+ * @param text what was tokenized: the rendered conversation, or the text itself; for a row of ids
+ *     what they stand for
  * @param assistant which tokens the assistant said, end of turn included
  * @param instructionEnd last token of the last user turn's content, -1 where there is none
  * @param promptEnd last token before the last answer, generation prompt included, -1 where the row
