@@ -192,7 +192,8 @@ class TraceTest {
         new SubspaceGuard.Settings(
             trace.number("guard_weight"),
             trace.flag("guard_filter") ? 1 : 0,
-            trace.flag("guard_by_risk"));
+            trace.flag("guard_by_risk"),
+            false);
     return new SubspaceGuard(settings, subspace, coefficients, Trace.guarded(), kernels);
   }
 

@@ -1,6 +1,7 @@
 package io.holdfast.guard;
 
 import io.holdfast.data.Batch;
+import io.holdfast.data.Example;
 import io.holdfast.kernels.DType;
 import io.holdfast.kernels.Kernels;
 import io.holdfast.kernels.Matrix;
@@ -40,8 +41,9 @@ public final class SubspaceGuard implements Guard {
    * @param weight of the penalty
    * @param filter how much of the task gradient inside the subspace is removed, 0 to 1
    * @param byRisk whether a row counts by its recorded risk; anchors always count fully
+   * @param shrinkTask whether the cross entropy of a row is weighted by 1 - risk
    */
-  public record Settings(double weight, double filter, boolean byRisk) {}
+  public record Settings(double weight, double filter, boolean byRisk, boolean shrinkTask) {}
 
   private final Settings settings;
   private final SafetySubspace subspace;
@@ -73,7 +75,15 @@ public final class SubspaceGuard implements Guard {
             settings.filter(),
             subspace.rank(),
             subspace.layers(),
-            settings.byRisk() ? ", rows weighted by risk" : "");
+            (settings.byRisk() ? ", rows weighted by risk" : "")
+                + (settings.shrinkTask() ? ", alpha = 1 - risk" : ""));
+  }
+
+  @Override
+  public ExampleWeight weigh(Example example, ExampleWeight weight) {
+    return settings.shrinkTask() && !Anchor.is(example)
+        ? new ExampleWeight(weight.task() * (1 - KlGuard.risk(example)), weight.kl())
+        : weight;
   }
 
   @Override

@@ -18,7 +18,6 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
-import java.util.Optional;
 import java.util.stream.IntStream;
 
 /** From the {@code guard} section of a configuration to guards, ready to hold a run. */
@@ -51,30 +50,9 @@ final class GuardAssembly {
     this.folder = folder;
   }
 
-  /** The column with recorded risks that the guards need, if any. */
-  static Optional<String> riskColumn(GuardConfig config) {
-    var kl = config.kl().flatMap(GuardConfig.Kl::riskColumn);
-    var subspace = config.subspace().flatMap(GuardConfig.Subspace::riskColumn);
-    if (kl.isPresent() && subspace.isPresent() && !kl.equals(subspace)) {
-      throw HoldfastException.usage(
-          "guard.kl.risk_column: %s, but guard.subspace.risk_column is %s; both guards read one"
-              + " column",
-          kl.get(), subspace.get());
-    }
-    return kl.or(() -> subspace);
-  }
-
-  /** Safety prompts that join the batches: those of the subspace guard, or else of the KL guard. */
+  /** Safety prompts that join the batches, if the configuration names any. */
   List<Example> anchors() {
-    var subspace = config.subspace().flatMap(GuardConfig.Subspace::anchors);
-    var kl = config.kl().flatMap(GuardConfig.Kl::anchors);
-    if (subspace.isPresent() && kl.isPresent() && !subspace.equals(kl)) {
-      throw HoldfastException.usage(
-          "guard.kl.anchors: %s, but guard.subspace.anchors is %s; both guards hold the same"
-              + " prompts",
-          kl.get(), subspace.get());
-    }
-    return subspace.or(() -> kl).map(reader::readPrompts).orElse(List.of());
+    return config.anchors().map(reader::readPrompts).orElse(List.of());
   }
 
   /** The guards, KL first, so that it weighs rows before others look at them. */
@@ -139,7 +117,10 @@ final class GuardAssembly {
             kernels);
     return new SubspaceGuard(
         new SubspaceGuard.Settings(
-            settings.weight(), settings.filter(), settings.riskColumn().isPresent()),
+            settings.weight(),
+            settings.filter(),
+            settings.riskColumn().isPresent(),
+            settings.taskWeight() == GuardConfig.RowWeight.ONE_MINUS_RISK),
         subspace,
         coefficients,
         positions,

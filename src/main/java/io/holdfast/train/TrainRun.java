@@ -69,10 +69,7 @@ public final class TrainRun {
       var rows = new RowReader(chat);
       var reader =
           new ExampleReader(
-              rows,
-              config.data().lossOn(),
-              config.data().maxLength(),
-              GuardAssembly.riskColumn(config.guard()));
+              rows, config.data().lossOn(), config.data().maxLength(), config.guard().riskColumn());
       var read = reader.read(config.data().train());
       if (read.cut() > 0 && style != Progress.Style.NONE) {
         System.err.printf(

@@ -52,6 +52,14 @@ public record GuardConfig(Optional<Subspace> subspace, Optional<Kl> kl) {
     TEMPLATE
   }
 
+  /** What weight the cross entropy of a row keeps beside the subspace guard. */
+  public enum RowWeight {
+    /** 1. */
+    ONE,
+    /** 1 - risk. */
+    ONE_MINUS_RISK
+  }
+
   /**
    * The subspace guard (RefusalGuard-style). The basis is fitted from contrasting prompts, or read
    * from a file.
@@ -67,6 +75,7 @@ public record GuardConfig(Optional<Subspace> subspace, Optional<Kl> kl) {
    * @param basis a basis fitted before, as safetensors
    * @param riskColumn name of the field with each row's risk in [0, 1], which then weighs the row;
    *     otherwise every row counts fully
+   * @param taskWeight what weight the cross entropy of a row keeps
    * @param anchors safety prompts without answers, held too, as JSON Lines
    * @param anchorBatch how many anchors join a step; {@code batch_size} if not given
    */
@@ -80,9 +89,14 @@ public record GuardConfig(Optional<Subspace> subspace, Optional<Kl> kl) {
       Optional<Contrast> contrast,
       Optional<Path> basis,
       Optional<String> riskColumn,
+      @Default("one") RowWeight taskWeight,
       Optional<Path> anchors,
       Optional<Integer> anchorBatch) {
     public Subspace {
+      unless(
+          taskWeight == RowWeight.ONE || riskColumn.isPresent(),
+          "task_weight",
+          "one_minus_risk needs a risk_column");
       layers.ifPresent(l -> unless(!l.isEmpty(), "layers", "must name a layer, or be 'all'"));
       unless(rank >= 1, "rank", "must be at least 1, is %s", rank);
       unless(weight >= 0, "weight", "must not be negative, is %s", weight);
