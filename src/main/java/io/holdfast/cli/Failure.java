@@ -73,7 +73,7 @@ final class Failure {
   private static HoldfastException libTorch(RuntimeException error) {
     var line = firstLine(error);
     var lower = line.toLowerCase(Locale.ROOT);
-    return lower.contains("not enough memory")
+    return lower.contains("can't allocate memory")
             || lower.contains("out of memory")
             || lower.contains("bad_alloc")
         ? HoldfastException.missing(
