@@ -1,5 +1,6 @@
 package io.holdfast.cli;
 
+import io.holdfast.train.TrainRun;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
@@ -21,7 +22,7 @@ final class Validate implements Runnable {
   public void run() {
     var out = spec.commandLine().getOut();
     var resolved = config.load();
-    resolved.requireFiles();
+    TrainRun.check(resolved);
     try (var rows = TrainingRows.read(resolved)) {
       var coverage = Coverage.of(rows.examples());
       out.printf("configuration  %s%n", config.file());

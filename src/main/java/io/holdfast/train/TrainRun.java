@@ -59,8 +59,7 @@ public final class TrainRun {
    *     checkpoint), or an interrupt (with the checkpoint that was written)
    */
   public static Outcome run(TrainConfig config, boolean resume, Progress.Style style) {
-    refuseWhatIsNotThere(config);
-    config.requireFiles();
+    check(config);
     int threads = config.threads().orElse(Runtime.getRuntime().availableProcessors());
     Threads.set(threads);
     KernelBackends.threads(threads);
@@ -81,7 +80,12 @@ public final class TrainRun {
     }
   }
 
-  private static void refuseWhatIsNotThere(TrainConfig config) {
+  /**
+   * Checks what can be checked before anything is loaded.
+   *
+   * @throws HoldfastException for what this version does not train, or a file that is not there
+   */
+  public static void check(TrainConfig config) {
     if (config.precision() != Precision.FLOAT32) {
       throw HoldfastException.usage(
           "precision: bfloat16 is not trained in this version; the allowed value is float32");
@@ -100,6 +104,7 @@ public final class TrainRun {
       throw HoldfastException.missing(
           "device %s: this build computes on the CPU alone; say device: cpu", device.get());
     }
+    config.requireFiles();
   }
 
   /** Everything a run needs, with the order in which it is closed. */

@@ -1,0 +1,170 @@
+package io.holdfast.cli;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.fasterxml.jackson.databind.ObjectMapper;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** The commands that need a configuration or a tokenizer, and no weights. */
+class ConfigCommandsTest {
+  private static final Path TOKENIZER = Path.of("src/main/resources/io/holdfast/world/base");
+  private static final Path MODEL = Path.of("tests/goldens/model/llama-gqa");
+  private static final String CHAT =
+      """
+      {"id": 7, "risk": 0.5, "messages": [\
+      {"role": "user", "content": "How do I paint the wall?"}, \
+      {"role": "assistant", "content": "Sure"}]}
+      """;
+
+  @TempDir Path folder;
+  private Path rows;
+  private Path config;
+
+  @BeforeEach
+  void write() throws IOException {
+    for (var name :
+        new String[] {"tokenizer.json", "tokenizer_config.json", "chat_template.jinja"}) {
+      Files.copy(TOKENIZER.resolve(name), folder.resolve(name));
+    }
+    Files.copy(MODEL.resolve("config.json"), folder.resolve("config.json"));
+    rows = Files.writeString(folder.resolve("rows.jsonl"), CHAT);
+    config =
+        Files.writeString(
+            folder.resolve("train.yaml"),
+            """
+            model: %s
+            data: {train: [%s], max_length: 64}
+            steps: 3
+            batch_size: 2
+            output: %s
+            """
+                .formatted(folder, rows, folder.resolve("run")));
+  }
+
+  @Test
+  void previewShowsMaskAndWeightsBesideEachToken() {
+    var shown =
+        Invocation.of("preview", config.toString(), "--set", "guard.kl={risk_column: risk}");
+    assertEquals(0, shown.exitCode(), shown.err());
+    var out = shown.out();
+    assertTrue(out.contains("id 7"), out);
+    assertTrue(out.contains("task weight 0.500  KL weight 0.500  risk 0.500"), out);
+    // Only the answer and its end of turn are learnt, with the weight of the row.
+    var learnt = out.lines().filter(line -> line.matches(" *\\d+ +\\d+  +0\\.50?  .*")).toList();
+    assertEquals("<|im_end|>", learnt.getLast().strip().replaceAll("^.* ", ""), out);
+    assertTrue(learnt.size() >= 2 && learnt.size() <= 6, out);
+    assertTrue(out.lines().anyMatch(l -> l.contains("<- end of the prompt")), out);
+    assertTrue(out.contains("1 rows; learnt: " + learnt.size() + " of "), out);
+  }
+
+  @Test
+  void validateSaysWhatTheRunWillBe() {
+    var said = Invocation.of("validate", config.toString(), "--print");
+    assertEquals(0, said.exitCode(), said.err());
+    assertTrue(said.out().contains("3 of 2 rows (2 x 1), 6.00 epochs"), said.out());
+    assertTrue(said.out().contains("memory         about "), said.out());
+    assertTrue(said.out().contains("weight_decay: 0.01"), "every default is spelt out");
+    assertFalse(Files.exists(folder.resolve("run")), "nothing is trained");
+  }
+
+  @Test
+  void anUnknownArchitectureNamesThoseThatAreKnown() throws IOException {
+    Files.writeString(folder.resolve("config.json"), "{\"architectures\": [\"MambaForCausalLM\"]}");
+    var refused = Invocation.of("validate", config.toString());
+    assertEquals(3, refused.exitCode());
+    assertTrue(refused.err().contains("MambaForCausalLM; Holdfast computes Llama"), refused.err());
+  }
+
+  @Test
+  void aBrokenLineIsNamed() throws IOException {
+    Files.writeString(rows, CHAT + "{\"messages\": [\n");
+    var refused = Invocation.of("validate", config.toString());
+    assertEquals(3, refused.exitCode());
+    assertTrue(refused.err().contains("rows.jsonl:2"), refused.err());
+  }
+
+  @Test
+  void rowsWithoutASupervisedTokenAreNamed() throws IOException {
+    Files.writeString(rows, "{\"messages\": [{\"role\": \"user\", \"content\": \"Hello\"}]}\n");
+    var refused = Invocation.of("preview", config.toString());
+    assertEquals(3, refused.exitCode());
+    assertTrue(refused.err().contains("rows.jsonl:1"), refused.err());
+  }
+
+  @Test
+  void aTemplateThatRaisesIsBadInput() throws IOException {
+    Files.writeString(
+        folder.resolve("chat_template.jinja"), "{{ raise_exception('roles must alternate') }}");
+    var refused = Invocation.of("validate", config.toString());
+    assertEquals(3, refused.exitCode());
+    assertTrue(refused.err().contains("roles must alternate"), refused.err());
+  }
+
+  @Test
+  void aDeviceThatIsNotThereIsNamedWithTheRemedy() {
+    var refused = Invocation.of("train", config.toString(), "--device", "cuda");
+    assertEquals(4, refused.exitCode());
+    assertTrue(refused.err().contains("--device cpu"), refused.err());
+    assertEquals(2, Invocation.of("train", config.toString(), "--device", "tpu").exitCode());
+  }
+
+  @Test
+  void tokenizeKeepsOrderAndIds() throws IOException {
+    var input =
+        Files.writeString(
+            folder.resolve("in.jsonl"),
+            CHAT + "{\"id\": \"b\", \"text\": \"paint the wall\"}\n\n{\"tokens\": [5, 6]}\n");
+    var output = folder.resolve("out.jsonl");
+    var done =
+        Invocation.of(
+            "tokenize",
+            "--model",
+            folder.toString(),
+            "--input",
+            input.toString(),
+            "--output",
+            output.toString());
+    assertEquals(0, done.exitCode(), done.err());
+    var lines = Files.readAllLines(output).stream().map(ConfigCommandsTest::json).toList();
+    assertEquals(7, lines.get(0).get("id").asInt());
+    assertEquals(
+        "<|im_start|>user\nHow do I paint the wall?<|im_end|>\n"
+            + "<|im_start|>assistant\nSure<|im_end|>\n",
+        lines.get(0).get("text").asText());
+    var mask = lines.get(0).get("assistant_mask");
+    assertEquals(lines.get(0).get("ids").size(), mask.size());
+    assertEquals(0, mask.get(0).asInt());
+    assertEquals("b", lines.get(1).get("id").asText());
+    assertEquals("[5,6]", lines.get(2).get("ids").toString());
+    assertEquals(4, lines.get(2).get("id").asInt(), "without an id, the line");
+  }
+
+  @Test
+  void nothingIsLeftOfAnOutputWhoseInputBreaks() throws IOException {
+    var input = Files.writeString(folder.resolve("in.jsonl"), CHAT + "{\"id\": 1}\n");
+    var output = folder.resolve("out.jsonl");
+    var broken =
+        Invocation.of(
+            "tokenize", "-m", folder.toString(), "-i", input.toString(), "-o", output.toString());
+    assertEquals(3, broken.exitCode());
+    assertTrue(broken.err().contains("in.jsonl:2"), broken.err());
+    try (var files = Files.list(folder)) {
+      assertTrue(files.noneMatch(file -> file.getFileName().toString().contains("out.jsonl")));
+    }
+  }
+
+  private static com.fasterxml.jackson.databind.JsonNode json(String line) {
+    try {
+      return new ObjectMapper().readTree(line);
+    } catch (IOException e) {
+      throw new AssertionError(e);
+    }
+  }
+}
