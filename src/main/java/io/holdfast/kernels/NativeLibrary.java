@@ -19,6 +19,7 @@ final class NativeLibrary {
 
   /** The library of this name for this platform, if this build of Holdfast has it. */
   static Optional<SymbolLookup> find(String name) {
+    OpenMp.calm();
     var resource = "/io/holdfast/natives/%s/%s".formatted(platform(), System.mapLibraryName(name));
     try (var in = NativeLibrary.class.getResourceAsStream(resource)) {
       return in == null

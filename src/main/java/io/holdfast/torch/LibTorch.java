@@ -1,5 +1,6 @@
 package io.holdfast.torch;
 
+import io.holdfast.kernels.OpenMp;
 import java.lang.foreign.Arena;
 import java.lang.foreign.FunctionDescriptor;
 import java.lang.foreign.Linker;
@@ -27,7 +28,7 @@ public final class LibTorch {
     // OpenBLAS keeps a spinning thread pool of its own beside LibTorch's: a step of a small model
     // took four times as long with it on two cores. MKL can share LibTorch's OpenMP pool, but only
     // when its threading layer is chosen before its first call.
-    calmThreads();
+    OpenMp.calm();
     boolean mkl = mklIsThere() && System.getProperty("org.bytedeco.openblas.load") == null;
     if (mkl) {
       System.setProperty("org.bytedeco.openblas.load", "mkl");
@@ -36,33 +37,6 @@ public final class LibTorch {
     }
     Loader.load(torch.class);
     return mkl ? "mkl" : "openblas";
-  }
-
-  /**
-   * OpenMP's threads spin for milliseconds at every barrier before they sleep. That gains a few per
-   * cent on an idle machine and costs a factor of ten when another process wants the cores, so they
-   * spin for microseconds, unless the environment says otherwise. The variable is read when the
-   * library loads, so it must be set before.
-   */
-  private static void calmThreads() {
-    var setenv = Linker.nativeLinker().defaultLookup().find("setenv");
-    if (setenv.isEmpty() || System.getenv("OMP_WAIT_POLICY") != null) {
-      return;
-    }
-    var type =
-        FunctionDescriptor.of(
-            ValueLayout.JAVA_INT, ValueLayout.ADDRESS, ValueLayout.ADDRESS, ValueLayout.JAVA_INT);
-    try (var arena = Arena.ofConfined()) {
-      int _ =
-          (int)
-              Linker.nativeLinker()
-                  .downcallHandle(setenv.get(), type)
-                  .invokeExact(arena.allocateFrom("GOMP_SPINCOUNT"), arena.allocateFrom("200"), 0);
-    } catch (RuntimeException | Error e) {
-      throw e;
-    } catch (Throwable e) {
-      throw new IllegalStateException(e);
-    }
   }
 
   private static void shareThreads() {
