@@ -29,6 +29,8 @@ public final class JsonLines implements Iterator<JsonLines.Row>, AutoCloseable {
   private static final ObjectMapper JSON =
       new ObjectMapper().enable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS);
 
+  private static final ObjectMapper ELEMENT = new ObjectMapper();
+
   private final Path file;
   private final InputStream input;
   private JsonParser array;
@@ -129,7 +131,7 @@ public final class JsonLines implements Iterator<JsonLines.Row>, AutoCloseable {
       throw HoldfastException.input("%s: the JSON array does not end; the file is cut short", file);
     }
     line = array.currentTokenLocation().getLineNr();
-    return row(JSON.readTree(array));
+    return row(ELEMENT.readTree(array));
   }
 
   private Row row(JsonNode json) {

@@ -99,8 +99,7 @@ public final class RowReader {
       return new Row.Chat(
           List.of(new Message("user", prompt), new Message("assistant", completion)), false);
     }
-    var end = chat.tokenizer().named("eos_token").orElse("");
-    return new Row.Continuation(prompt, completion + end, true);
+    return new Row.Continuation(prompt, completion, true);
   }
 
   private static List<Message> turns(ObjectNode json, Place place) {

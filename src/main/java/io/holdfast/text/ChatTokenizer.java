@@ -6,6 +6,7 @@ import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
+import java.util.OptionalInt;
 
 /**
  * Rows to token ids: the tokenizer and the chat template of one model together, with the places
@@ -78,10 +79,20 @@ public final class ChatTokenizer implements AutoCloseable {
 
   private Encoded continuation(Row.Continuation row) {
     var text = row.prompt() + row.completion();
-    var tokens = tokenizer.encodeSpanned(text, row.addSpecialTokens());
-    var said = new Span(length(row.prompt()), length(text));
-    var mask = mask(tokens, List.of(said));
-    return new Encoded(tokens.ids(), text, mask, -1, firstOf(mask) - 1);
+    var tokens = tokenizer.encodeSpanned(text, row.whole());
+    int[] ids = tokens.ids();
+    var mask = mask(tokens, List.of(new Span(length(row.prompt()), length(text))));
+    int promptEnd = firstOf(mask) - 1;
+    var end = row.whole() ? tokenizer.eosId() : OptionalInt.empty();
+    if (end.isPresent()) {
+      if (ids.length == 0 || ids[ids.length - 1] != end.getAsInt()) {
+        ids = Arrays.copyOf(ids, ids.length + 1);
+        ids[ids.length - 1] = end.getAsInt();
+      }
+      mask = Arrays.copyOf(mask, ids.length);
+      mask[mask.length - 1] = true;
+    }
+    return new Encoded(ids, text, mask, -1, promptEnd);
   }
 
   private Encoded chat(Row.Chat chat) {

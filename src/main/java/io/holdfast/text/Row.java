@@ -15,9 +15,11 @@ public sealed interface Row {
    * Text and its continuation, without a template. The continuation counts as said by the
    * assistant.
    *
-   * @param addSpecialTokens whether the tokenizer adds what it adds to plain text
+   * @param whole whether this is all of a document: it then gets the special tokens that the
+   *     tokenizer adds to plain text, and the end-of-sequence token at its end; otherwise nothing
+   *     is added
    */
-  record Continuation(String prompt, String completion, boolean addSpecialTokens) implements Row {}
+  record Continuation(String prompt, String completion, boolean whole) implements Row {}
 
   /**
    * A conversation that goes through the chat template and gets no special tokens on top.
