@@ -23,17 +23,19 @@ record Arm(String name, String folder, String guard) {
           weight: %s
           basis: ${data}/safety-subspace.safetensors
           risk_column: risk
-          anchors: ${data}/anchors.jsonl
-          anchor_batch: 8
+          task_weight: %s
       """;
 
   /** The arms of the demonstration; plain training comes first. */
   static List<Arm> all() {
     return List.of(
         new Arm("plain fine-tuning", "plain", ""),
-        new Arm("subspace guard", "subspace", "guard:\n" + SUBSPACE.formatted("20.0")),
+        new Arm(
+            "subspace guard",
+            "subspace",
+            "guard:\n" + SUBSPACE.formatted("20.0", "one_minus_risk")),
         new Arm("KL guard", "kl", "guard:\n" + KL),
-        new Arm("both guards", "both", "guard:\n" + KL + SUBSPACE.formatted("5.0")));
+        new Arm("both guards", "both", "guard:\n" + KL + SUBSPACE.formatted("5.0", "one")));
   }
 
   /** Its configuration: 200 steps on 600 rows, the tied embedding frozen. */

@@ -233,7 +233,7 @@ final class Story {
             List.of(
                 base().resolve("model.safetensors"),
                 data().resolve("work-risk.jsonl"),
-                data().resolve("anchors.jsonl")));
+                data().resolve("safety-subspace.safetensors")));
     var key = yaml + inputs + evaluation.key();
     var result = out.resolve("runs").resolve(arm.folder() + "-result.json");
     return remembered(result, key, arm.name())
