@@ -7,7 +7,7 @@ set(HOLDFAST_MATH -O3 -fno-math-errno -fno-trapping-math -ffp-contract=fast)
 function(holdfast_instruction_set library source table name lanes)
   set(objects ${library}_${name})
   add_library(${objects} OBJECT ${source})
-  target_include_directories(${objects} PRIVATE include cpu)
+  target_include_directories(${objects} PRIVATE include common cpu)
   target_compile_definitions(
     ${objects} PRIVATE HF_TABLE=${table} HF_NAME="${name}" HF_LANES=${lanes} ${HOLDFAST_X86})
   target_compile_options(${objects} PRIVATE ${HOLDFAST_MATH} ${HOLDFAST_SIMD} ${ARGN})

@@ -78,6 +78,15 @@ inline int32_t check_optional(const void *vector, const char *name, uintptr_t al
   return check_vector(vector, name, 0, alignment);
 }
 
+inline int32_t check_rank(int64_t d, int64_t k) {
+  int64_t bytes = 0;
+  if (d < 0 || k < 0 || k > d || k > HF_MAX_RANK || !product_fits(d, 8 * k, &bytes)) {
+    return fail(HF_INVALID, "u: %lld x %lld is no basis of at most %d directions",
+                static_cast<long long>(d), static_cast<long long>(k), HF_MAX_RANK);
+  }
+  return HF_OK;
+}
+
 inline int32_t check_basis(const hf_matrix *u, int64_t width) {
   if (int32_t status = check_matrix(u, "u")) return status;
   if (u->rows != width || u->columns > u->rows || u->columns > HF_MAX_RANK) {

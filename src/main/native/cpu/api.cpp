@@ -21,21 +21,6 @@ PackedBasis pack_basis(const hf_matrix &u, void *scratch) {
   return {packed, u.rows, u.columns};
 }
 
-AdamwScalars scalars(const hf_adamw_step &step) {
-  const auto t = static_cast<double>(step.step);
-  AdamwScalars s;
-  s.keep1 = static_cast<float>(step.beta1);
-  s.take1 = static_cast<float>(1 - step.beta1);
-  s.keep2 = static_cast<float>(step.beta2);
-  s.take2 = static_cast<float>(1 - step.beta2);
-  s.step_size = static_cast<float>(step.lr / (1 - std::pow(step.beta1, t)));
-  s.root = static_cast<float>(1 / std::sqrt(1 - std::pow(step.beta2, t)));
-  s.eps = static_cast<float>(step.eps);
-  s.gradient_scale = static_cast<float>(step.gradient_scale);
-  s.lr = step.lr;
-  return s;
-}
-
 Tiles tiles_of(const hf_adamw_tensor &t) {
   const auto dense = [](const hf_matrix &a) { return a.stride == a.columns; };
   const bool flat = t.basis.data == nullptr && dense(t.parameter) && dense(t.gradient) &&
@@ -115,11 +100,7 @@ using namespace holdfast;
 extern "C" {
 
 int64_t hf_subspace_scratch(int64_t d, int64_t k) {
-  int64_t bytes = 0;
-  if (d < 0 || k < 0 || k > d || k > HF_MAX_RANK || !product_fits(d, 8 * k, &bytes)) {
-    return -fail(HF_INVALID, "u: %lld x %lld is no basis of at most %d directions",
-                 static_cast<long long>(d), static_cast<long long>(k), HF_MAX_RANK);
-  }
+  if (int32_t status = check_rank(d, k)) return -status;
   return (d + kWidest - 1) / kWidest * kWidest * k * static_cast<int64_t>(sizeof(float));
 }
 
@@ -170,7 +151,7 @@ int32_t hf_ce_kl(const hf_matrix *z, const hf_matrix *reference, const int64_t *
 
 int32_t hf_adamw(const hf_adamw_tensor *tensors, int64_t count, const hf_adamw_step *step, void *) {
   if (int32_t status = check_adamw(tensors, count, step)) return status;
-  const AdamwScalars s = scalars(*step);
+  const AdamwScalars s = adamw_scalars(*step);
   project_gradients(tensors, count, s);
   int64_t all = 0;
   int64_t elements = 0;
@@ -183,7 +164,7 @@ int32_t hf_adamw(const hf_adamw_tensor *tensors, int64_t count, const hf_adamw_s
         count, first, last, [&](int64_t i) { return tiles_of(tensors[i]); },
         [&](int64_t i, const Tile &tile) {
           for (int64_t row = tile.row_first; row < tile.row_last; ++row) {
-            kernels().adamw_row(tensors[i], s, row, tile.column_first, tile.column_last);
+            kernels().adamw_row(tensors[i], s, step->lr, row, tile.column_first, tile.column_last);
           }
         });
   });

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "adamw_scalars.hpp"
 #include "holdfast.h"
 
 namespace holdfast {
@@ -36,16 +37,6 @@ struct CeKlJob {
   float *kl;
 };
 
-// An AdamW step's numbers as PyTorch's kernel rounds them.
-struct AdamwScalars {
-  float keep1, take1, keep2, take2;  // beta and 1 - beta
-  float step_size;                   // lr / (1 - beta1^t)
-  float root;                        // 1 / sqrt(1 - beta2^t)
-  float eps;
-  float gradient_scale;
-  double lr;
-};
-
 struct KernelTable {
   const char *name;
   int64_t lanes;
@@ -62,7 +53,7 @@ struct KernelTable {
   void (*adamw_components)(const hf_adamw_tensor &tensor, const AdamwScalars &s, int64_t first,
                            int64_t last);
   // Columns first..last of one row.
-  void (*adamw_row)(const hf_adamw_tensor &tensor, const AdamwScalars &s, int64_t row,
+  void (*adamw_row)(const hf_adamw_tensor &tensor, const AdamwScalars &s, double lr, int64_t row,
                     int64_t first, int64_t last);
   double (*sum_of_squares)(const float *x, int64_t n);
 };

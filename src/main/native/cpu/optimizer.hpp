@@ -44,12 +44,12 @@ inline void adamw_element(const AdamwScalars &s, float keep, float g, float anch
   p = p * keep - anchor - s.step_size * (m / (sqrtf(v) * s.root + s.eps));
 }
 
-void adamw_row(const hf_adamw_tensor &t, const AdamwScalars &s, int64_t row, int64_t first,
-               int64_t last) {
+void adamw_row(const hf_adamw_tensor &t, const AdamwScalars &s, double lr, int64_t row,
+               int64_t first, int64_t last) {
   // Blocks of columns, so that the projected gradient fits on the stack.
   constexpr int64_t kBlock = 1024;
-  const float keep = static_cast<float>(1 - s.lr * t.weight_decay);
-  const float pull = static_cast<float>(s.lr * t.pull);
+  const float keep = static_cast<float>(1 - lr * t.weight_decay);
+  const float pull = static_cast<float>(lr * t.pull);
   for (int64_t begin = first; begin < last; begin += kBlock) {
     const int64_t n = last - begin < kBlock ? last - begin : kBlock;
     float *__restrict p = at(t.parameter, row, begin);

@@ -76,7 +76,8 @@ void first_sweep(const float *x, const float *y, int64_t n, RowSum &over, RowSum
     const double other_up = raise(other, chunk_max(ys, count));
     // Every ratio so far moves by up - other_up, and all of it is scaled like the total.
     if (before != 0) {
-      spread = std::exp(up) * (spread + before * (up - other_up));
+      const double scale = std::exp(up);
+      spread = scale == 0 ? 0 : scale * (spread + before * (up - other_up));
     }
     const Vec over_largest = splat(over.largest);
     const Vec other_largest = splat(other.largest);

@@ -20,6 +20,9 @@ constexpr int64_t kPanel = 4;
 constexpr int64_t kPanel = 2;
 #endif
 
+// From one row's coefficients to the next's.
+constexpr int64_t kStride = HF_MAX_RANK;
+
 inline float *row(const hf_matrix *a, int64_t i) {
   return static_cast<float *>(a->data) + i * a->stride;
 }
@@ -65,7 +68,7 @@ void dot_panel(float *const *x, PackedBasis u, int64_t j, float *a) {
   }
   for (int r = 0; r < R; ++r) {
     for (int p = 0; p < J; ++p) {
-      a[r * HF_MAX_RANK + j + p] = sum(sums[r][p]);
+      a[r * kStride + j + p] = sum(sums[r][p]);
     }
   }
 }
@@ -90,7 +93,7 @@ void add(float *const *x, PackedBasis u, const float *a) {
     for (int64_t j = 0; j < u.k; ++j) {
       const Vec b = load(basis + j * kLanes);
       for (int r = 0; r < R; ++r) {
-        values[r] += splat(a[r * HF_MAX_RANK + j]) * b;
+        values[r] += splat(a[r * kStride + j]) * b;
       }
     }
   };
@@ -126,7 +129,7 @@ void project_group(const hf_matrix *h, const int64_t *rows, PackedBasis u, const
   }
   dot<R>(x, u, a);
   for (int r = 0; r < R; ++r) {
-    std::memcpy(row(c, first + r), a + r * HF_MAX_RANK, static_cast<size_t>(u.k) * sizeof(float));
+    std::memcpy(row(c, first + r), a + r * kStride, static_cast<size_t>(u.k) * sizeof(float));
   }
 }
 
@@ -140,7 +143,7 @@ void ablate_group(const hf_matrix *h, PackedBasis u, int64_t first) {
   dot<R>(x, u, a);
   for (int r = 0; r < R; ++r) {
     for (int64_t j = 0; j < u.k; ++j) {
-      a[r * HF_MAX_RANK + j] = -a[r * HF_MAX_RANK + j];
+      a[r * kStride + j] = -a[r * kStride + j];
     }
   }
   add<R>(x, u, a);
@@ -171,12 +174,12 @@ void constrain_group(const ConstrainJob &job, PackedBasis u, int64_t first) {
     const float filter = filtered ? job.filter[first + r] : 0.0F;
     const float weight = weighted ? job.weight[first + r] : 0.0F;
     const float *c = row(job.c, first + r);
-    float *gu = a + r * HF_MAX_RANK;
+    float *gu = a + r * kStride;
     float penalty = 0;
     for (int64_t j = 0; j < u.k; ++j) {
       float coefficient = filter != 0 ? -filter * gu[j] : 0.0F;
       if (weight != 0 || job.penalty != nullptr) {
-        const float drift = hu[r * HF_MAX_RANK + j] - c[j];
+        const float drift = hu[r * kStride + j] - c[j];
         coefficient += weight != 0 ? weight * drift : 0.0F;
         penalty += drift * drift;
       }

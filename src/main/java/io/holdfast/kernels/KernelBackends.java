@@ -6,17 +6,23 @@ import java.util.Optional;
 
 /** The one place where a back end is chosen. */
 public final class KernelBackends {
-  private static final String REMEDY =
+  private static final String CPU_REMEDY =
       "install cmake and a C++17 compiler (apt-get install cmake g++) and build again with"
           + " `mvn package`";
+  private static final String CUDA_REMEDY =
+      "install the CUDA toolkit (nvcc and cudart), or set CUDA_HOME, and build again with"
+          + " `mvn clean package`";
 
   private KernelBackends() {}
 
-  /** Loaded at most once. */
+  /** Loaded at most once, when first asked for. */
   private static final class Cpu {
-    static final Optional<NativeKernels> KERNELS =
-        NativeLibrary.find("holdfast_cpu")
-            .map(library -> new NativeKernels("cpu", library, () -> MemorySegment.NULL));
+    static final Optional<NativeKernels> KERNELS = load("cpu");
+  }
+
+  /** Loaded at most once, when first asked for. */
+  private static final class Cuda {
+    static final Optional<NativeKernels> KERNELS = load("cuda");
   }
 
   /** Warned at most once. */
@@ -26,16 +32,17 @@ public final class KernelBackends {
     private static Kernels warned() {
       System.err.println(
           "holdfast: no native kernels in this build, going on with the slow 'reference' ones; "
-              + REMEDY);
+              + CPU_REMEDY);
       return new ReferenceKernels();
     }
   }
 
   /**
-   * A back end by name, or the best there is.
+   * A back end by name, or the CPU's.
    *
-   * @param requested {@code cpu} or {@code reference}; if empty, {@code HOLDFAST_KERNELS} or the
-   *     native kernels, or else the reference with a warning
+   * @param requested {@code cpu}, {@code cuda} or {@code reference}; if empty, {@code
+   *     HOLDFAST_KERNELS}, and if that is not set either the native kernels of the CPU, or else the
+   *     reference with a warning
    * @throws HoldfastException if the one that was asked for is not there; it is never replaced
    *     silently
    */
@@ -46,15 +53,13 @@ public final class KernelBackends {
     }
     return switch (wanted.get()) {
       case "reference" -> new ReferenceKernels();
-      case "cpu" ->
-          cpu()
-              .orElseThrow(
-                  () ->
-                      HoldfastException.missing(
-                          "the native CPU kernels are not in this build: %s", REMEDY));
+      case "cpu" -> cpu().orElseThrow(() -> missing("CPU", CPU_REMEDY));
+      case "cuda" -> usable(Cuda.KERNELS.orElseThrow(() -> missing("CUDA", CUDA_REMEDY)));
       default ->
           throw HoldfastException.usage(
-              "HOLDFAST_KERNELS: there is no back end %s; known are cpu, reference", wanted.get());
+              "kernels: there is no back end '%s'; known are cpu, cuda, reference"
+                  + " (from --kernels or HOLDFAST_KERNELS)",
+              wanted.get());
     };
   }
 
@@ -63,8 +68,35 @@ public final class KernelBackends {
     return Cpu.KERNELS;
   }
 
-  /** Sets the threads of every native back end; results do not depend on it. */
+  /** The CUDA kernels, where this build has them and this machine a device for them. */
+  public static Optional<NativeKernels> cuda() {
+    return Cuda.KERNELS.filter(kernels -> kernels.whyUnavailable().isEmpty());
+  }
+
+  /** Sets the threads of the native CPU kernels; results do not depend on it. */
   public static void threads(int threads) {
     cpu().ifPresent(kernels -> kernels.threads(threads));
+  }
+
+  /** On the default stream, which is LibTorch's current one unless somebody chose another. */
+  private static Optional<NativeKernels> load(String name) {
+    return NativeLibrary.find("holdfast_" + name)
+        .map(library -> new NativeKernels(name, library, () -> MemorySegment.NULL));
+  }
+
+  private static NativeKernels usable(NativeKernels kernels) {
+    var why = kernels.whyUnavailable();
+    if (!why.isEmpty()) {
+      throw HoldfastException.missing(
+          "the %s kernels cannot run here (%s); use a machine with an NVIDIA GPU and its driver, or"
+              + " the 'cpu' kernels",
+          kernels.name(), why);
+    }
+    return kernels;
+  }
+
+  private static HoldfastException missing(String name, String remedy) {
+    return HoldfastException.missing(
+        "the native %s kernels are not in this build; %s", name, remedy);
   }
 }
