@@ -34,6 +34,12 @@ struct cudaLaunchConfig_t {
 
 struct cudaFuncAttributes {};
 
+enum cudaMemoryType { cudaMemoryTypeUnregistered = 0, cudaMemoryTypeDevice = 2 };
+
+struct cudaPointerAttributes {
+  cudaMemoryType type;
+};
+
 struct cudaDeviceProp {
   char name[16] = "emulation";
   int major = 0;
@@ -101,6 +107,11 @@ inline cudaError_t cudaGetDeviceProperties(cudaDeviceProp *properties, int) {
 
 template <typename Kernel>
 cudaError_t cudaFuncGetAttributes(cudaFuncAttributes *, Kernel) {
+  return cudaSuccess;
+}
+
+inline cudaError_t cudaPointerGetAttributes(cudaPointerAttributes *attributes, const void *) {
+  attributes->type = cudaMemoryTypeDevice;
   return cudaSuccess;
 }
 

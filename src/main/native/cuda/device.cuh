@@ -17,6 +17,20 @@ inline int32_t device_status(cudaError_t error, const char *what) {
   return fail(HF_DEVICE, "%s: %s", what, cudaGetErrorString(error));
 }
 
+// Host memory given by mistake would only show as an error of some later call, and take the whole
+// process's device context with it.
+inline int32_t check_on_device(const hf_matrix &a, const char *name) {
+  if (a.data == nullptr) return HF_OK;
+  cudaPointerAttributes attributes = {};
+  if (int32_t status = device_status(cudaPointerGetAttributes(&attributes, a.data), name)) {
+    return status;
+  }
+  if (attributes.type == cudaMemoryTypeUnregistered) {
+    return fail(HF_INVALID, "%s: lies in host memory, the CUDA kernels need device memory", name);
+  }
+  return HF_OK;
+}
+
 // Queues a kernel on the stream. Kernels loop over the grid, so that a grid may be cut short.
 template <typename... Parameters, typename... Arguments>
 int32_t launch(void (*kernel)(Parameters...), int64_t blocks, int threads, void *stream,

@@ -201,6 +201,9 @@ extern "C" {
 int32_t hf_adamw(const hf_adamw_tensor *tensors, int64_t count, const hf_adamw_step *step,
                  void *stream) {
   if (int32_t status = check_adamw(tensors, count, step)) return status;
+  if (count > 0) {
+    if (int32_t status = check_on_device(tensors[0].parameter, "parameter")) return status;
+  }
   AdamwBatch batch;
   batch.s = adamw_scalars(*step);
   for (int64_t next = 0; next < count;) {
@@ -228,6 +231,9 @@ int32_t hf_adamw(const hf_adamw_tensor *tensors, int64_t count, const hf_adamw_s
 int32_t hf_sum_of_squares(const hf_matrix *matrices, int64_t count, double *partials,
                           double *result, void *stream) {
   if (int32_t status = check_sum_of_squares(matrices, count, partials, result)) return status;
+  if (count > 0) {
+    if (int32_t status = check_on_device(matrices[0], "matrix")) return status;
+  }
   NormBatch batch;
   int64_t next = 0;
   do {

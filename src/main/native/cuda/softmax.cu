@@ -165,6 +165,7 @@ extern "C" int32_t hf_ce_kl(const hf_matrix *z, const hf_matrix *r, const int64_
   if (int32_t status = check_ce_kl(z, r, labels, ce_weight, kl_weight, direction, ce, kl)) {
     return status;
   }
+  if (int32_t status = check_on_device(*z, "z")) return status;
   const CeKlJob job = {*z, r != nullptr ? *r : hf_matrix{}, labels, ce_weight, kl_weight, ce, kl};
   return direction == HF_KL_REVERSE ? launch(ce_kl_kernel<true>, z->rows, kThreads, stream, job)
                                     : launch(ce_kl_kernel<false>, z->rows, kThreads, stream, job);

@@ -196,11 +196,13 @@ int64_t hf_subspace_scratch(int64_t d, int64_t k) {
 int32_t hf_project(const hf_matrix *h, const int64_t *rows, const hf_matrix *u, const hf_matrix *c,
                    void *scratch, void *stream) {
   if (int32_t status = check_project(h, rows, u, c, scratch)) return status;
+  if (int32_t status = check_on_device(*h, "h")) return status;
   return launch(project_kernel, groups(c->rows), kThreads, stream, *h, rows, *u, *c);
 }
 
 int32_t hf_ablate(const hf_matrix *h, const hf_matrix *u, void *scratch, void *stream) {
   if (int32_t status = check_ablate(h, u, scratch)) return status;
+  if (int32_t status = check_on_device(*h, "h")) return status;
   return launch(ablate_kernel, groups(h->rows), kThreads, stream, *h, *u);
 }
 
@@ -210,6 +212,7 @@ int32_t hf_constrain(const hf_matrix *g, const hf_matrix *h, const int64_t *rows
   if (int32_t status = check_constrain(g, h, rows, u, c, filter, weight, penalty, scratch)) {
     return status;
   }
+  if (int32_t status = check_on_device(*g, "g")) return status;
   const ConstrainJob job = {*g, *h, rows, *u, *c, filter, weight, penalty};
   return launch(constrain_kernel, groups(c->rows), kThreads, stream, job);
 }

@@ -11,7 +11,8 @@
  *   - `stream` is a cudaStream_t, or null for the default stream. CUDA calls return before the work
  *     is done and never synchronise. The CPU library ignores it.
  *   - Data pointers (matrices, indices, weights, scratch, results) are device memory for the CUDA
- *     library, host memory for the CPU library. The structs themselves lie in host memory.
+ *     library, host memory for the CPU library. The structs themselves lie in host memory. The CUDA
+ *     library refuses a first matrix in host memory.
  *   - Sums accumulate in float32 or wider, in an order that does not depend on the number of
  *     threads: the same library on the same machine repeats its results bit for bit.
  *   - NaN and infinity are data, not errors: they reach the output by IEEE rules, and only the

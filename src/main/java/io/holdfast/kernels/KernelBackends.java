@@ -57,8 +57,7 @@ public final class KernelBackends {
       case "cuda" -> usable(Cuda.KERNELS.orElseThrow(() -> missing("CUDA", CUDA_REMEDY)));
       default ->
           throw HoldfastException.usage(
-              "kernels: there is no back end '%s'; known are cpu, cuda, reference"
-                  + " (from --kernels or HOLDFAST_KERNELS)",
+              "kernels: there is no back end '%s'; HOLDFAST_KERNELS is one of cpu, cuda, reference",
               wanted.get());
     };
   }
