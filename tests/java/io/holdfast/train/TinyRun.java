@@ -128,7 +128,7 @@ final class TinyRun {
             "steps: 20",
             "batch_size: 2",
             "optimizer: {lr: 1e-2}",
-            "threads: 2",
+            "threads: 1",
             "output: " + output("run")));
   }
 

@@ -35,7 +35,8 @@ public final class RunFolder implements AutoCloseable {
    */
   public static RunFolder create(TrainConfig config) {
     var path = config.output();
-    if (Files.exists(path.resolve("metrics.jsonl"))) {
+    // A run that was refused before its first step has left nothing worth keeping.
+    if (path.resolve("metrics.jsonl").toFile().length() > 0) {
       throw HoldfastException.usage(
           "output: %s already holds a run. Go on with it by --resume, or name another folder.",
           path);

@@ -116,15 +116,30 @@ public final class TrainRun {
       ExampleReader.Result read) {
     Outcome train(boolean resume, Progress.Style style) {
       try (var model = TunedModel.of(config)) {
+        requireKnownTokens(model.decoder().architecture().vocabulary());
         var checkpoints = new Checkpoints(config.output(), config.checkpoint().keep());
         var from = resume ? checkpoints.latest() : Optional.<Path>empty();
         if (resume && from.isEmpty()) {
           throw HoldfastException.usage(
-              "--resume: %s holds no checkpoint; start without --resume", config.output());
+              "--resume: %s holds no checkpoint; start without --resume, in a folder of its own",
+              config.output());
         }
         long start = from.map(path -> Checkpoints.state(path).get("step").asLong()).orElse(0L);
         try (var folder = resume ? RunFolder.resume(config, start) : RunFolder.create(config)) {
           return train(model, checkpoints, folder, from, style);
+        }
+      }
+    }
+
+    private void requireKnownTokens(int vocabulary) {
+      for (var example : read.examples()) {
+        for (int id : example.ids()) {
+          if (id >= vocabulary) {
+            throw HoldfastException.input(
+                "%s: token %d, but the model's vocabulary ends at %d; the row was tokenized for"
+                    + " another model, or tokenizer.json is not this model's",
+                example.place(), id, vocabulary - 1);
+          }
         }
       }
     }
