@@ -1,0 +1,38 @@
+package io.holdfast.benchmarks;
+
+import io.holdfast.kernels.DType;
+import io.holdfast.kernels.Matrix;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.util.SplittableRandom;
+
+/** Native memory filled with what kernels expect, for the length of a trial. */
+final class Buffers {
+  private final Arena arena = Arena.ofShared();
+  private final SplittableRandom random = new SplittableRandom(1);
+
+  Matrix matrix(long rows, long columns, double spread) {
+    return Matrix.dense(floats(rows * columns, -spread, spread), rows, columns, DType.FLOAT32);
+  }
+
+  MemorySegment floats(long n, double low, double high) {
+    var memory = arena.allocate(n * Float.BYTES, 64);
+    for (long i = 0; i < n; i++) {
+      memory.setAtIndex(ValueLayout.JAVA_FLOAT, i, (float) random.nextDouble(low, high));
+    }
+    return memory;
+  }
+
+  MemorySegment labels(long n, long vocabulary) {
+    var memory = arena.allocate(ValueLayout.JAVA_LONG, n);
+    for (long i = 0; i < n; i++) {
+      memory.setAtIndex(ValueLayout.JAVA_LONG, i, random.nextLong(vocabulary));
+    }
+    return memory;
+  }
+
+  void free() {
+    arena.close();
+  }
+}

@@ -1,0 +1,64 @@
+package io.holdfast.benchmarks;
+
+import io.holdfast.kernels.KernelBackends;
+import io.holdfast.kernels.Kernels;
+import io.holdfast.kernels.Kernels.KlDirection;
+import io.holdfast.kernels.Matrix;
+import java.lang.foreign.MemorySegment;
+import java.util.Optional;
+import org.openjdk.jmh.annotations.Benchmark;
+import org.openjdk.jmh.annotations.Param;
+import org.openjdk.jmh.annotations.Scope;
+import org.openjdk.jmh.annotations.Setup;
+import org.openjdk.jmh.annotations.State;
+import org.openjdk.jmh.annotations.TearDown;
+
+/** Rows of logits to the gradient of cross entropy, alone and with KL. */
+@State(Scope.Benchmark)
+public class RowsBenchmark {
+  @Param({"256"})
+  int rows;
+
+  @Param({"32000", "128256"})
+  int vocabulary;
+
+  private final Kernels kernels = KernelBackends.select(Optional.empty());
+  private Buffers buffers;
+  private Matrix z;
+  private Matrix reference;
+  private MemorySegment labels;
+  private MemorySegment weight;
+  private MemorySegment ce;
+  private MemorySegment kl;
+
+  @Setup
+  public void allocate() {
+    buffers = new Buffers();
+    z = buffers.matrix(rows, vocabulary, 5);
+    reference = buffers.matrix(rows, vocabulary, 5);
+    labels = buffers.labels(rows, vocabulary);
+    weight = buffers.floats(rows, 0.1, 1);
+    ce = buffers.floats(rows, 0, 1);
+    kl = buffers.floats(rows, 0, 1);
+  }
+
+  @TearDown
+  public void free() {
+    buffers.free();
+  }
+
+  @Benchmark
+  public void crossEntropy() {
+    kernels.crossEntropyKl(z, null, labels, weight, null, KlDirection.FORWARD, ce, null);
+  }
+
+  @Benchmark
+  public void forwardKl() {
+    kernels.crossEntropyKl(z, reference, labels, weight, weight, KlDirection.FORWARD, ce, kl);
+  }
+
+  @Benchmark
+  public void reverseKl() {
+    kernels.crossEntropyKl(z, reference, labels, weight, weight, KlDirection.REVERSE, ce, kl);
+  }
+}

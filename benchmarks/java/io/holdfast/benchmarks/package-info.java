@@ -1,0 +1,2 @@
+/** JMH benchmarks of the kernels; {@code benchmarks/jmh} runs them. */
+package io.holdfast.benchmarks;
