@@ -1,13 +1,14 @@
 package io.holdfast.kernels;
 
 import io.holdfast.HoldfastException;
+import java.io.UncheckedIOException;
 import java.lang.foreign.MemorySegment;
 import java.util.Optional;
 
 /** The one place where a back end is chosen. */
 public final class KernelBackends {
   private static final String CPU_REMEDY =
-      "install cmake and a C++17 compiler (apt-get install cmake g++) and build again with"
+      "install cmake and a C++17 compiler (apt-get install cmake g++ libgomp1) and build again with"
           + " `mvn package`";
   private static final String CUDA_REMEDY =
       "install the CUDA toolkit (nvcc and cudart), or set CUDA_HOME, and build again with"
@@ -15,14 +16,31 @@ public final class KernelBackends {
 
   private KernelBackends() {}
 
+  /** A library that was looked for: its kernels, or why there are none. */
+  private record Found(Optional<NativeKernels> kernels, String why) {
+    static Found of(String name) {
+      try {
+        var library = NativeLibrary.find("holdfast_" + name);
+        // The default stream is LibTorch's current one, unless somebody chose another.
+        return new Found(
+            library.map(found -> new NativeKernels(name, found, () -> MemorySegment.NULL)),
+            "this build has no native %s kernels".formatted(name));
+      } catch (IllegalArgumentException | UncheckedIOException e) {
+        return new Found(
+            Optional.empty(),
+            "the native %s kernels do not load (%s)".formatted(name, e.getMessage()));
+      }
+    }
+  }
+
   /** Loaded at most once, when first asked for. */
   private static final class Cpu {
-    static final Optional<NativeKernels> KERNELS = load("cpu");
+    static final Found FOUND = Found.of("cpu");
   }
 
   /** Loaded at most once, when first asked for. */
   private static final class Cuda {
-    static final Optional<NativeKernels> KERNELS = load("cuda");
+    static final Found FOUND = Found.of("cuda");
   }
 
   /** Warned at most once. */
@@ -31,8 +49,8 @@ public final class KernelBackends {
 
     private static Kernels warned() {
       System.err.println(
-          "holdfast: no native kernels in this build, going on with the slow 'reference' ones; "
-              + CPU_REMEDY);
+          "holdfast: %s, going on with the slow 'reference' ones; remedy: %s"
+              .formatted(Cpu.FOUND.why(), CPU_REMEDY));
       return new ReferenceKernels();
     }
   }
@@ -53,8 +71,9 @@ public final class KernelBackends {
     }
     return switch (wanted.get()) {
       case "reference" -> new ReferenceKernels();
-      case "cpu" -> cpu().orElseThrow(() -> missing("CPU", CPU_REMEDY));
-      case "cuda" -> usable(Cuda.KERNELS.orElseThrow(() -> missing("CUDA", CUDA_REMEDY)));
+      case "cpu" -> cpu().orElseThrow(() -> missing(Cpu.FOUND, CPU_REMEDY));
+      case "cuda" ->
+          usable(Cuda.FOUND.kernels().orElseThrow(() -> missing(Cuda.FOUND, CUDA_REMEDY)));
       default ->
           throw HoldfastException.usage(
               "kernels: there is no back end '%s'; HOLDFAST_KERNELS is one of cpu, cuda, reference",
@@ -64,23 +83,17 @@ public final class KernelBackends {
 
   /** The native CPU kernels, where this build has them. */
   public static Optional<NativeKernels> cpu() {
-    return Cpu.KERNELS;
+    return Cpu.FOUND.kernels();
   }
 
   /** The CUDA kernels, where this build has them and this machine a device for them. */
   public static Optional<NativeKernels> cuda() {
-    return Cuda.KERNELS.filter(kernels -> kernels.whyUnavailable().isEmpty());
+    return Cuda.FOUND.kernels().filter(kernels -> kernels.whyUnavailable().isEmpty());
   }
 
   /** Sets the threads of the native CPU kernels; results do not depend on it. */
   public static void threads(int threads) {
     cpu().ifPresent(kernels -> kernels.threads(threads));
-  }
-
-  /** On the default stream, which is LibTorch's current one unless somebody chose another. */
-  private static Optional<NativeKernels> load(String name) {
-    return NativeLibrary.find("holdfast_" + name)
-        .map(library -> new NativeKernels(name, library, () -> MemorySegment.NULL));
   }
 
   private static NativeKernels usable(NativeKernels kernels) {
@@ -94,8 +107,7 @@ public final class KernelBackends {
     return kernels;
   }
 
-  private static HoldfastException missing(String name, String remedy) {
-    return HoldfastException.missing(
-        "the native %s kernels are not in this build; %s", name, remedy);
+  private static HoldfastException missing(Found found, String remedy) {
+    return HoldfastException.missing("%s; remedy: %s", found.why(), remedy);
   }
 }

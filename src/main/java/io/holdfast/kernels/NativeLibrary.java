@@ -27,7 +27,7 @@ final class NativeLibrary {
           : Optional.of(
               SymbolLookup.libraryLookup(unpacked(in.readAllBytes(), name), Arena.global()));
     } catch (IOException e) {
-      throw new UncheckedIOException("the native kernels cannot be unpacked", e);
+      throw new UncheckedIOException("cannot be unpacked: " + e, e);
     }
   }
 
