@@ -2,6 +2,7 @@ package io.holdfast.train;
 
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import io.holdfast.ExitCode;
 import io.holdfast.HoldfastException;
 import io.holdfast.checkpoint.ModelFolder;
 import io.holdfast.data.Example;
@@ -255,6 +256,9 @@ public final class TrainRun {
       try {
         return trainer.step();
       } catch (HoldfastException e) {
+        if (e.exitCode() != ExitCode.DIVERGED) {
+          throw e;
+        }
         var good = checkpoints.latest().map(Path::toString).orElse("none was written yet");
         throw HoldfastException.diverged("%s Last good checkpoint: %s.", e.getMessage(), good)
             .causedBy(e);
