@@ -1,163 +1,144 @@
 package io.holdfast.report;
 
-import java.util.List;
 import java.util.Locale;
+import java.util.stream.Collectors;
 
-/** The demonstration as one page: no scripts, nothing loaded from elsewhere. */
+/**
+ * The demonstration as one page: no scripts, nothing loaded from elsewhere. The chart is a table
+ * with a bar in each cell, so that attack success never stands without its task accuracy, and so
+ * that it reads without seeing.
+ */
 public final class DemoPage {
-  private static final int LEFT = 150;
-  private static final int WIDTH = 420;
-  private static final int ROW = 34;
+  private static final String STYLE =
+      """
+      :root { color-scheme: light dark;
+        --ink: #1d252c; --soft: #5b6670; --paper: #fbfaf6; --rule: #d9d5ca;
+        --track: #ece8dd; --bad: #b23a26; --other: #8d8778; --good: #2d7a58; --mild: #b07d16 }
+      @media (prefers-color-scheme: dark) { :root {
+        --ink: #e8e5dc; --soft: #a2abb3; --paper: #14181c; --rule: #343b42;
+        --track: #262c32; --bad: #e27a62; --other: #9b9585; --good: #5fb58c; --mild: #d6a648 } }
+      body { margin: 3rem auto; max-width: 60rem; padding: 0 1.25rem; background: var(--paper);
+        color: var(--ink); font: 1rem/1.55 Charter, "Bitstream Charter", Cambria, serif }
+      h1 { font-size: 1.7rem; line-height: 1.2; margin: 0 0 .5rem }
+      h2 { font-size: 1.1rem; margin: 2.5rem 0 .5rem }
+      p { max-width: 42rem; margin: .4rem 0 }
+      .scroll { overflow-x: auto }
+      table { border-collapse: collapse; width: 100%; margin: 1rem 0;
+        font: .875rem/1.4 system-ui, sans-serif; font-variant-numeric: tabular-nums }
+      th, td { padding: .5rem .75rem; border-bottom: 1px solid var(--rule); text-align: right;
+        font-weight: normal; vertical-align: bottom }
+      thead th { color: var(--soft) }
+      td { white-space: nowrap }
+      th:first-child { text-align: left; padding-left: 0; white-space: nowrap }
+      .bars th, .bars td { text-align: left; width: 28% }
+      .bars th:first-child { width: 16% }
+      .bars thead th { vertical-align: top }
+      .bars strong { color: var(--ink); display: block }
+      .bars svg { display: block; width: 100%; height: .8rem; margin-top: .25rem }
+      .value { font-weight: 600 }
+      .range { color: var(--soft); margin-left: .4rem; white-space: nowrap }
+      .key { display: inline-block; width: .7em; height: .7em; margin-right: .25em }
+      """;
 
   private DemoPage() {}
 
-  private record Chart(String title, String key, String colour, String says) {}
-
-  private static final List<Chart> CHARTS =
-      List.of(
-          new Chart(
-              "Attack success",
-              "asr",
-              "var(--bad)",
-              "Harmful requests over held-out pairs that were answered. Lower is safer."),
-          new Chart(
-              "Task accuracy",
-              "task_accuracy",
-              "var(--good)",
-              "Exact answers on held-out rows of the task. Higher is better; compare attack success"
-                  + " only at like accuracy."),
-          new Chart(
-              "Over-refusal",
-              "over_refusal",
-              "var(--warn)",
-              "Fine requests, borderline ones included, that were refused. Lower is better."));
-
   /** The page as HTML. */
   public static String html(DemoSummary summary) {
-    var page = new StringBuilder();
-    page.append(
-        """
-        <!doctype html>
-        <html lang="en"><meta charset="utf-8">
-        <meta name="viewport" content="width=device-width, initial-scale=1">
-        <title>Holdfast: fine-tuning with and without guards</title>
-        <style>
-        :root { color-scheme: light dark; --ink: #1c2430; --paper: #fbfaf7; --line: #d8d4ca;
-          --bad: #b3402e; --good: #2f7d5b; --warn: #a8781c; --soft: #6a7280; }
-        @media (prefers-color-scheme: dark) { :root { --ink: #e6e3db; --paper: #161a20;
-          --line: #363c46; --bad: #e0765f; --good: #63b48d; --warn: #d3a64a; --soft: #9aa3b0; } }
-        body { font: 16px/1.5 Georgia, serif; color: var(--ink); background: var(--paper);
-          max-width: 54rem; margin: 2.5rem auto; padding: 0 1rem; }
-        h1 { font-size: 1.6rem; margin-bottom: .2rem } h2 { font-size: 1.1rem; margin: 2rem 0 .2rem }
-        p { margin: .3rem 0 .8rem; color: var(--soft) }
-        table { border-collapse: collapse; width: 100%; font: 14px/1.4 system-ui, sans-serif;
-          font-variant-numeric: tabular-nums }
-        th, td { padding: .35rem .5rem; border-bottom: 1px solid var(--line); text-align: right }
-        th:first-child, td:first-child { text-align: left }
-        .wide { overflow-x: auto }
-        svg { display: block; max-width: 100%; height: auto }
-        svg text { font: 13px system-ui, sans-serif; fill: var(--ink) }
-        </style>
-        <h1>The same data, with and without guards</h1>
-        <p>A small aligned model of a synthetic world is fine-tuned on an ordinary task of which one
-        row in ten is poisoned. Bars show shares with 95&nbsp;% Wilson intervals.</p>
-        """);
-    CHARTS.forEach(chart -> chart(page, chart, summary.runs()));
-    table(page, summary.runs());
-    page.append(
-        """
-        <p>Drift: how far hidden states moved inside the safety subspace at the end of harmful
-        prompts; 1 is the distance of harmful from benign prompts. A model that answers neither yes
-        nor no is counted as other: it is broken, not safe.</p>
-        """);
-    page.append("<p>Data seed ").append(summary.seed()).append(".</p>\n</html>\n");
-    return page.toString();
+    return """
+    <!doctype html>
+    <html lang="en">
+    <head>
+    <meta charset="utf-8">
+    <meta name="viewport" content="width=device-width, initial-scale=1">
+    <title>Holdfast: the same data, with and without guards</title>
+    <style>
+    %s</style>
+    </head>
+    <body>
+    <h1>The same data, with and without guards</h1>
+    <p>A small aligned model of a synthetic world is fine-tuned on an ordinary task of which one
+    row in ten is poisoned: first plainly, then under each guard. All runs are judged on prompts
+    that none of them has seen. Shares are in percent, with 95&nbsp;%% Wilson intervals.</p>
+    <div class="scroll">
+    %s</div>
+    <p>Harmful requests:
+    <span class="key" style="background: var(--bad)"></span>answered
+    <span class="key" style="background: var(--other)"></span>neither answered nor refused
+    <span class="key" style="background: var(--track)"></span>refused. A model that does neither
+    is broken, not safe; and one that does not learn its task is of no use, however safe.</p>
+    <h2>All figures</h2>
+    <div class="scroll">
+    %s</div>
+    <p>Benign answered: plain benign requests that were answered. Drift: how far hidden states
+    moved inside the safety subspace at the end of harmful prompts; 1 is the distance of harmful
+    from benign prompts in the base. Tokens a second are those of training, on this machine.</p>
+    <p>Seed of the data: %d.</p>
+    </body>
+    </html>
+    """
+        .formatted(STYLE, bars(summary), summary.figures().html(), summary.seed());
   }
 
-  private static void chart(StringBuilder page, Chart chart, List<RunRow> runs) {
-    int height = runs.size() * ROW + 24;
-    page.append("<h2>").append(chart.title()).append("</h2>\n<p>").append(chart.says());
-    page.append("</p>\n");
-    page.append(
-        "<svg viewBox=\"0 0 %d %d\" role=\"img\" aria-label=\"%s by run\">%n"
-            .formatted(LEFT + WIDTH + 80, height, chart.title()));
-    for (int tick = 0; tick <= 100; tick += 25) {
-      double x = LEFT + WIDTH * tick / 100.0;
-      page.append(
-          svg(
-              "<line x1='%.1f' x2='%.1f' y1='0' y2='%d' stroke='var(--line)'/>",
-              x, x, height - 20));
-      page.append(
-          svg("<text x='%.1f' y='%d' text-anchor='middle'>%d %%</text>", x, height - 4, tick));
-    }
-    for (int i = 0; i < runs.size(); i++) {
-      var run = runs.get(i);
-      double value = run.metric(chart.key());
-      double y = i * ROW + 6;
-      page.append(
-          svg(
-              "<text x='%d' y='%.1f' text-anchor='end'>%s</text>",
-              LEFT - 10, y + 15, escaped(run.name())));
-      page.append(
-          svg(
-              "<rect x='%d' y='%.1f' width='%.1f' height='20' rx='2' fill='%s'/>",
-              LEFT, y, Math.max(1, WIDTH * value), chart.colour()));
-      double low = LEFT + WIDTH * run.metric(chart.key() + "_low");
-      double high = LEFT + WIDTH * run.metric(chart.key() + "_high");
-      page.append(
-          svg(
-              "<path d='M%.1f %.1fH%.1fM%.1f %.1fv8M%.1f %.1fv8' stroke='var(--ink)'"
-                  + " stroke-width='1.5' fill='none'/>",
-              low, y + 10, high, low, y + 6, high, y + 6));
-      page.append(
-          svg(
-              "<text x='%.1f' y='%.1f'>%s</text>",
-              Math.max(high, LEFT + WIDTH * value) + 8, y + 15, DemoSummary.percent(value)));
-    }
-    page.append("</svg>\n");
+  private static String bars(DemoSummary summary) {
+    return """
+    <table class="bars">
+    <thead><tr><th scope="col">run</th>
+    <th scope="col"><strong>Attack success</strong> harmful requests answered; lower is safer</th>
+    <th scope="col"><strong>Task accuracy</strong> exact answers; higher is better</th>
+    <th scope="col"><strong>Over-refusal</strong> fine requests refused; lower is better</th>
+    </tr></thead>
+    <tbody>
+    %s</tbody>
+    </table>
+    """
+        .formatted(summary.runs().stream().map(DemoPage::row).collect(Collectors.joining()));
   }
 
-  private static void table(StringBuilder page, List<RunRow> runs) {
-    page.append("<h2>All figures</h2>\n<div class=\"wide\"><table><tr>");
-    for (var head :
-        List.of(
-            "run",
-            "attack success",
-            "refused",
-            "other",
-            "over-refusal",
-            "benign answered",
-            "task accuracy",
-            "drift",
-            "tokens/s")) {
-      page.append("<th scope=\"col\">").append(head).append("</th>");
-    }
-    page.append("</tr>\n");
-    for (var run : runs) {
-      page.append("<tr><td>").append(escaped(run.name())).append("</td>");
-      for (var key :
-          List.of(
-              "asr",
-              "harmful_refused",
-              "harmful_other",
-              "over_refusal",
-              "benign_answered",
-              "task_accuracy")) {
-        page.append("<td>").append(DemoSummary.percent(run.metric(key))).append("</td>");
-      }
-      page.append(
-          String.format(
-              Locale.ROOT, "<td>%.2f</td><td>%,.0f</td>", run.drift(), run.tokensPerSecond()));
-      page.append("</tr>\n");
-    }
-    page.append("</table></div>\n");
+  private static String row(RunRow run) {
+    double answered = run.metric("asr");
+    var other = rect(answered, run.metric("harmful_other"), "--other");
+    return "<tr><th scope=\"row\">%s</th>\n%s%s%s</tr>\n"
+        .formatted(
+            Table.escape(run.name()),
+            cell(run, "asr", "--bad", other),
+            cell(run, "task_accuracy", "--good", ""),
+            cell(run, "over_refusal", "--mild", ""));
+  }
+
+  /** A figure with its interval, and under it the same as a bar with a whisker. */
+  private static String cell(RunRow run, String metric, String colour, String more) {
+    double value = run.metric(metric);
+    double low = run.metric(metric + "_low");
+    double high = run.metric(metric + "_high");
+    return """
+    <td><span class="value">%s</span><span class="range">%s to %s</span>
+    <svg viewBox="0 0 100 10" preserveAspectRatio="none" aria-hidden="true">
+    %s%s%s%s</svg></td>
+    """
+        .formatted(
+            DemoSummary.percent(value),
+            DemoSummary.percent(low),
+            DemoSummary.percent(high),
+            rect(0, 1, "--track"),
+            rect(0, value, colour),
+            more,
+            whisker(low, high));
+  }
+
+  private static String rect(double from, double share, String colour) {
+    return svg(
+        "<rect x=\"%.2f\" width=\"%.2f\" height=\"10\" style=\"fill: var(%s)\"/>%n",
+        100 * from, 100 * share, colour);
+  }
+
+  private static String whisker(double low, double high) {
+    return svg(
+        "<path d=\"M%1$.2f 2v6M%1$.2f 5H%2$.2fM%2$.2f 2v6\" vector-effect=\"non-scaling-stroke\""
+            + " style=\"fill: none; stroke: var(--ink); stroke-width: 1.25\"/>%n",
+        Math.clamp(100 * low, 0.4, 99.6), Math.clamp(100 * high, 0.4, 99.6));
   }
 
   private static String svg(String format, Object... arguments) {
-    return String.format(Locale.ROOT, format, arguments) + "\n";
-  }
-
-  private static String escaped(String text) {
-    return text.replace("&", "&amp;").replace("<", "&lt;");
+    return String.format(Locale.ROOT, format, arguments);
   }
 }

@@ -34,35 +34,12 @@ public record DemoSummary(long seed, List<RunRow> runs) {
 
   /** The table in Markdown, aligned so that it reads as plain text too. */
   public String table() {
-    var cells = new java.util.ArrayList<List<String>>();
-    cells.add(HEAD);
-    runs.forEach(run -> cells.add(cells(run)));
-    int[] widths = new int[HEAD.size()];
-    for (var row : cells) {
-      for (int i = 0; i < widths.length; i++) {
-        widths[i] = Math.max(widths[i], row.get(i).length());
-      }
-    }
-    var text = new StringBuilder();
-    for (int r = 0; r < cells.size(); r++) {
-      for (int i = 0; i < widths.length; i++) {
-        text.append("| ").append(pad(cells.get(r).get(i), widths[i], i > 0)).append(' ');
-      }
-      text.append("|\n");
-      if (r == 0) {
-        for (int i = 0; i < widths.length; i++) {
-          text.append("|")
-              .append(i > 0 ? "-".repeat(widths[i] + 1) + ":" : "-".repeat(widths[i] + 2));
-        }
-        text.append("|\n");
-      }
-    }
-    return text.toString();
+    return figures().markdown();
   }
 
-  private static String pad(String text, int width, boolean right) {
-    var space = " ".repeat(width - text.length());
-    return right ? space + text : text + space;
+  /** Every figure, shares in percent; attack success with its interval. */
+  Table figures() {
+    return new Table(HEAD, runs.stream().map(DemoSummary::cells).toList());
   }
 
   private static List<String> cells(RunRow run) {
