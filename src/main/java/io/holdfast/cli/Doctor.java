@@ -1,6 +1,8 @@
 package io.holdfast.cli;
 
+import io.holdfast.HoldfastException;
 import io.holdfast.kernels.KernelBackends;
+import io.holdfast.kernels.NativeKernels;
 import io.holdfast.torch.LibTorch;
 import io.holdfast.torch.Threads;
 import java.io.PrintWriter;
@@ -41,8 +43,7 @@ final class Doctor implements Runnable {
                 System.getProperty("os.arch"),
                 Runtime.getRuntime().availableProcessors()));
     line(out, "libtorch", libTorch());
-    line(out, "kernels", kernels());
-    cuda(out);
+    kernels(out);
     compilers(out);
     out.println();
     out.println(remedies.isEmpty() ? "Nothing is missing." : "What is missing:");
@@ -63,22 +64,28 @@ final class Doctor implements Runnable {
     }
   }
 
-  private String kernels() {
-    if (KernelBackends.cpu().isPresent()) {
-      return "cpu, reference";
+  /** Which kernels are there; asking for CUDA's is the way to learn why they are not. */
+  private void kernels(PrintWriter out) {
+    var cpu = KernelBackends.cpu().map(NativeKernels::description);
+    line(out, "kernels", cpu.map("cpu (%s), reference"::formatted).orElse("reference (slow)"));
+    if (cpu.isEmpty()) {
+      remedies.add(
+          "native kernels: the slow 'reference' ones are used; apt-get install cmake g++ (Fedora:"
+              + " dnf install cmake gcc-c++; macOS: brew install cmake), then touch pom.xml");
     }
-    remedies.add(
-        "native kernels: the slow 'reference' ones are used; apt-get install cmake g++ (Fedora: dnf"
-            + " install cmake gcc-c++; macOS: brew install cmake), then touch pom.xml and run"
-            + " again");
-    return "reference (slow)";
-  }
-
-  private void cuda(PrintWriter out) {
     var gpus = Machine.gpus();
     line(out, "gpu", gpus.isEmpty() ? "none" : String.join("; ", gpus));
+    try {
+      KernelBackends.select(Optional.of("cuda"));
+      line(out, "cuda", KernelBackends.cuda().map(NativeKernels::description));
+    } catch (HoldfastException e) {
+      line(out, "cuda", gpus.isEmpty() ? "no GPU to run on" : "not usable, see below");
+      if (!gpus.isEmpty()) {
+        remedies.add(e.getMessage());
+      }
+    }
     if (!gpus.isEmpty()) {
-      remedies.add("the GPU is not used: this version computes on the CPU alone");
+      remedies.add("training and decoding on the GPU: this version's LibTorch is the CPU's");
     }
   }
 

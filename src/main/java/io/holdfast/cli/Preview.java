@@ -5,6 +5,7 @@ import io.holdfast.guard.ExampleWeight;
 import io.holdfast.guard.KlGuard;
 import io.holdfast.text.Tokenizer;
 import io.holdfast.train.config.GuardConfig;
+import io.holdfast.train.config.GuardConfig.RowWeight;
 import io.holdfast.train.config.TrainConfig;
 import java.io.PrintWriter;
 import picocli.CommandLine.Command;
@@ -43,7 +44,7 @@ final class Preview implements Runnable {
 
   private static void show(
       Example example, Tokenizer tokenizer, TrainConfig config, PrintWriter out) {
-    var weight = weight(example, config);
+    var weight = weight(example, config.guard());
     out.printf(
         "%s  %s  %d tokens, %d learnt  task weight %.3g  KL weight %.3g%s%n",
         example.place(),
@@ -67,13 +68,16 @@ final class Preview implements Runnable {
     out.println();
   }
 
-  private static ExampleWeight weight(Example example, TrainConfig config) {
-    return config
-        .guard()
-        .kl()
-        .map(GuardConfig.Kl::weighting)
-        .map(weighting -> new KlGuard(weighting, 0).weigh(example, ExampleWeight.PLAIN))
-        .orElse(ExampleWeight.PLAIN);
+  /** How the row enters the loss under the guards of the configuration. */
+  private static ExampleWeight weight(Example example, GuardConfig guard) {
+    var weight =
+        guard
+            .kl()
+            .map(kl -> new KlGuard(kl.weighting(), 0).weigh(example, ExampleWeight.PLAIN))
+            .orElse(ExampleWeight.PLAIN);
+    boolean byRisk =
+        guard.subspace().filter(s -> s.taskWeight() == RowWeight.ONE_MINUS_RISK).isPresent();
+    return byRisk ? new ExampleWeight(weight.task() * (1 - example.risk()), weight.kl()) : weight;
   }
 
   private static String mark(Example example, int position) {

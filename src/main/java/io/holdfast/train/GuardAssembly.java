@@ -67,12 +67,7 @@ final class GuardAssembly {
   }
 
   private KlGuard kl(GuardConfig.Kl kl) {
-    var weighting =
-        kl.weight()
-            .<KlGuard.Weighting>map(KlGuard.Weighting.Constant::new)
-            .orElseGet(
-                () -> new KlGuard.Weighting.Risk(kl.betaMin(), kl.betaMax(), kl.shrinksTask()));
-    return new KlGuard(weighting, kl.anchors().isPresent() ? kl.anchorWeight() : 0);
+    return new KlGuard(kl.weighting(), kl.anchors().isPresent() ? kl.anchorWeight() : 0);
   }
 
   private SubspaceGuard subspace(
