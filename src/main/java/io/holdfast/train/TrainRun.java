@@ -65,6 +65,11 @@ public final class TrainRun {
     Threads.set(threads);
     KernelBackends.threads(threads);
     var kernels = KernelBackends.select(Optional.empty());
+    if (kernels.name().equals("cuda")) {
+      throw HoldfastException.missing(
+          "HOLDFAST_KERNELS=cuda: this build's LibTorch computes on the CPU, where the CUDA kernels"
+              + " cannot reach its tensors; say cpu");
+    }
     try (var chat = ChatTokenizer.load(config.model())) {
       var rows = new RowReader(chat);
       var reader =

@@ -157,6 +157,7 @@ class TrainConfigTest {
   void aChoiceMayBeAWordAlone() {
     assertEquals(
         new Tune.Lora(16, 32, 0, List.of("q_proj", "v_proj")), load(SMALL + "tune: lora").tune());
+    assertEquals(load(SMALL + "tune: {lora: {rank: 4}}"), load(SMALL + "lora: {rank: 4}"));
     assertEquals(
         Optional.empty(),
         load(SMALL + "guard: {subspace: {layers: all, basis: b.safetensors}}")
@@ -172,7 +173,7 @@ class TrainConfigTest {
       quoteCharacter = '`',
       value = {
         "batch_sise: 4 | train.yaml:5: unknown key 'batch_sise' (did you mean 'batch_size'?);",
-        "lora: {rank: 4} | unknown key 'lora' (did you mean 'tune.lora'?)",
+        "targets: [q_proj] | unknown key 'targets' (did you mean 'tune.lora.targets'?)",
         "optimizer: {lrr: 1} | unknown key 'optimizer.lrr' (did you mean 'optimizer.lr'?); allowed"
             + " here: lr, betas, eps, weight_decay",
         "optimizer: {lr: fast} | train.yaml:5: optimizer.lr: expects a number, not 'fast'",

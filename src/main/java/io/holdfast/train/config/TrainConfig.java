@@ -18,7 +18,7 @@ import java.util.Optional;
  * @param model Hugging Face folder to start from
  * @param adapter PEFT folder to start from
  * @param data what is learnt
- * @param tune everything, or a low-rank adapter
+ * @param tune everything, or a low-rank adapter; {@code lora: {...}} alone is short for the latter
  * @param freeze parameters that stay as they are: globs over the whole name, or plain words that
  *     are a part of it, such as {@code embed_tokens}
  * @param precision of weights and activations
@@ -192,7 +192,17 @@ public record TrainConfig(
       var value = Yaml.value(override.substring(equals + 1), "--set " + override);
       section = section.with(key, value);
     }
-    return new Binding<>(TrainConfig.class).read(section);
+    return new Binding<>(TrainConfig.class).read(loraAsTune(section));
+  }
+
+  /** {@code lora: {...}} beside the other keys is short for {@code tune: {lora: {...}}}. */
+  private static Yaml.Section loraAsTune(Yaml.Section section) {
+    var entries = new LinkedHashMap<>(section.entries());
+    if (!entries.containsKey("lora") || entries.containsKey("tune")) {
+      return section;
+    }
+    var lora = entries.remove("lora");
+    return new Yaml.Section(entries, section.at()).with("tune.lora", lora);
   }
 
   /** The resolved configuration with every default, as YAML that {@link #load} reads back. */
