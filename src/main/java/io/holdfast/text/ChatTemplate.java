@@ -1,12 +1,15 @@
 package io.holdfast.text;
 
 import io.holdfast.HoldfastException;
+import io.holdfast.text.jinja.Fault;
+import io.holdfast.text.jinja.Refusal;
+import io.holdfast.text.jinja.Rendered;
+import io.holdfast.text.jinja.Template;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
-import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 
@@ -16,25 +19,15 @@ import java.util.Optional;
  */
 public final class ChatTemplate {
   private final Path source;
-  private final Jinja jinja;
+  private final String written;
   private final Map<String, String> specialTokens;
+  private volatile Template parsed;
 
-  ChatTemplate(Path source, String template, Map<String, String> specialTokens) {
+  ChatTemplate(Path source, String written, Map<String, String> specialTokens) {
     this.source = source;
-    this.jinja = new Jinja(template);
+    this.written = written;
     this.specialTokens = specialTokens;
   }
-
-  /**
-   * A rendered conversation.
-   *
-   * @param generated what the template marks as said by the assistant ({@code {% generation %}}),
-   *     in code points; empty where it marks nothing
-   */
-  public record Rendered(String text, List<Span> generated) {}
-
-  /** Code points {@code from} (inclusive) to {@code to} (exclusive) of a text. */
-  public record Span(int from, int to) {}
 
   /** The template of a model folder, if it has one. */
   static Optional<ChatTemplate> load(Tokenizer tokenizer) {
@@ -78,40 +71,26 @@ public final class ChatTemplate {
     chat.messages().forEach(message -> messages.add(message.fields()));
     variables.put("messages", messages);
     variables.put("add_generation_prompt", chat.addGenerationPrompt());
-    if (!chat.tools().isEmpty()) {
-      variables.put("tools", chat.tools());
-    }
+    variables.put("tools", chat.tools().isEmpty() ? null : chat.tools());
+    variables.put("documents", null);
     try {
-      return marked(jinja.render(variables));
-    } catch (Jinja.Raised e) {
-      throw HoldfastException.input("the chat template refuses this row: %s", e.getMessage())
+      return parsed().render(variables);
+    } catch (Refusal e) {
+      throw HoldfastException.input(
+              "the chat template refuses this conversation: %s", e.getMessage())
           .causedBy(e);
-    } catch (Jinja.Failed e) {
+    } catch (Fault e) {
       throw HoldfastException.input(
               "%s: the chat template cannot be rendered: %s", source, e.getMessage())
           .causedBy(e);
     }
   }
 
-  /** Takes the marks of generated text out and notes where they were. */
-  private static Rendered marked(String output) {
-    if (output.indexOf(Jinja.GENERATION_START) < 0) {
-      return new Rendered(output, List.of());
+  /** Parsed when first needed: a strange template must not be in the way of rows without it. */
+  private Template parsed() {
+    if (parsed == null) {
+      parsed = Template.parse(written);
     }
-    var text = new StringBuilder();
-    var spans = new ArrayList<Span>();
-    int from = 0;
-    int at = 0;
-    for (int c : output.codePoints().toArray()) {
-      switch (c) {
-        case Jinja.GENERATION_START -> from = at;
-        case Jinja.GENERATION_END -> spans.add(new Span(from, at));
-        default -> {
-          text.appendCodePoint(c);
-          at++;
-        }
-      }
-    }
-    return new Rendered(text.toString(), spans);
+    return parsed;
   }
 }

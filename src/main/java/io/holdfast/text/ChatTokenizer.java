@@ -1,7 +1,7 @@
 package io.holdfast.text;
 
 import io.holdfast.HoldfastException;
-import io.holdfast.text.ChatTemplate.Span;
+import io.holdfast.text.jinja.Span;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;

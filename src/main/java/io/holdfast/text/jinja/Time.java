@@ -1,4 +1,4 @@
-package io.holdfast.text;
+package io.holdfast.text.jinja;
 
 import java.time.Clock;
 import java.time.LocalDateTime;
@@ -6,11 +6,11 @@ import java.time.format.DateTimeFormatter;
 import java.util.Locale;
 
 /** Python's {@code strftime} for the date that some chat templates print. */
-final class PythonTime {
-  private PythonTime() {}
+final class Time {
+  private Time() {}
 
-  /** Called by templates: the local time now. */
-  public static String strftimeNow(String format) {
+  /** The local time now. */
+  static String now(String format) {
     return strftime(format, LocalDateTime.now(Clock.systemDefaultZone()));
   }
 
@@ -51,7 +51,7 @@ final class PythonTime {
           case 'p' -> "a";
           case 'j' -> "DDD";
           case '%' -> "'%'";
-          default -> throw new Jinja.Failed("strftime_now: unknown directive %" + directive, null);
+          default -> throw new Fault("strftime_now: the directive %%%c is not known", directive);
         };
     return time.format(DateTimeFormatter.ofPattern(pattern, Locale.ENGLISH));
   }
