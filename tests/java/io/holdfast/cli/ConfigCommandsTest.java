@@ -65,6 +65,14 @@ class ConfigCommandsTest {
   }
 
   @Test
+  void previewTakesWhatTheSubspaceGuardTakes() {
+    var guard = "guard.subspace={basis: %s, risk_column: risk, task_weight: one_minus_risk}";
+    var shown = Invocation.of("preview", config.toString(), "--set", guard.formatted(rows));
+    assertEquals(0, shown.exitCode(), shown.err());
+    assertTrue(shown.out().contains("task weight 0.500  KL weight 0.00"), shown.out());
+  }
+
+  @Test
   void validateSaysWhatTheRunWillBe() {
     var said = Invocation.of("validate", config.toString(), "--print");
     assertEquals(0, said.exitCode(), said.err());

@@ -60,6 +60,7 @@ class TrainConfigTest {
           answer_tokens: 2
           contrast: {harmful: h.jsonl, benign: b.jsonl}
           risk_column: danger
+          task_weight: one_minus_risk
           anchors: anchors.jsonl
           anchor_batch: 6
         kl:
