@@ -12,8 +12,8 @@ import java.util.Optional;
  * <p>A turn reaches from the end of the prompt that asks for it (the conversation before it, with
  * generation prompt) to the end of the conversation up to and with it, end of turn included. Both
  * must be prefixes of the whole text. Templates that render a turn differently once others follow
- * break that; there the turn is found by letting it say something else, and its end of turn is what
- * follows it when it is the last.
+ * break that; there the turn is found by letting it say something else, and its end of turn is as
+ * much of what follows it when it is the last as follows it here.
  */
 final class AssistantTurns {
   private static final String ONE = "one";
@@ -65,23 +65,26 @@ final class AssistantTurns {
     var one = template.render(chat.with(index, ONE)).text();
     var other = template.render(chat.with(index, OTHER)).text();
     int from = commonPrefix(one, other);
-    int to = text.length() - commonSuffix(one, other);
-    var alone = chat.first(index + 1, false);
-    var ending = template.render(alone.with(index, ONE)).text();
-    var endOfTurn =
-        ending.substring(
-            ending.length()
-                - commonSuffix(ending, template.render(alone.with(index, OTHER)).text()));
-    if (from > to
-        || !text.startsWith(one.substring(0, from))
-        || !text.substring(to).startsWith(endOfTurn)) {
+    int after = commonSuffix(one, other);
+    int to = text.length() - after;
+    if (!one.substring(from, one.length() - after).equals(ONE)
+        || from > to
+        || !text.startsWith(one.substring(0, from))) {
       throw HoldfastException.input(
           "the chat template renders turn %d in a way that does not show where the assistant"
               + " speaks. Mark it in the template with {%% generation %%} and {%% endgeneration"
               + " %%}.",
           index + 1);
     }
-    return span(from, to + endOfTurn.length());
+    return span(from, to + commonPrefix(ending(chat.first(index + 1, false)), text.substring(to)));
+  }
+
+  /** What the template writes after the last turn. */
+  private String ending(Row.Chat alone) {
+    int last = alone.messages().size() - 1;
+    var one = template.render(alone.with(last, ONE)).text();
+    var other = template.render(alone.with(last, OTHER)).text();
+    return one.substring(one.length() - commonSuffix(one, other));
   }
 
   private Span span(int from, int to) {

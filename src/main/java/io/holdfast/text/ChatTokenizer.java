@@ -134,12 +134,18 @@ public final class ChatTokenizer implements AutoCloseable {
     return i;
   }
 
-  /** A token belongs to a span if it covers any of its characters. */
-  private static boolean[] mask(Tokenizer.Spanned tokens, List<Span> spans) {
+  /**
+   * A token belongs to a span if it covers any of its characters; but an added token at its end,
+   * the next turn's first for example, must lie in it as a whole.
+   */
+  private boolean[] mask(Tokenizer.Spanned tokens, List<Span> spans) {
     var mask = new boolean[tokens.ids().length];
     for (var span : spans) {
       for (int i = 0; i < mask.length; i++) {
-        mask[i] |= tokens.start()[i] < span.to() && tokens.end()[i] > span.from();
+        mask[i] |=
+            tokens.start()[i] < span.to()
+                && tokens.end()[i] > span.from()
+                && (tokens.end()[i] <= span.to() || !tokenizer.isAdded(tokens.ids()[i]));
       }
     }
     return mask;
