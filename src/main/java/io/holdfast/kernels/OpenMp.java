@@ -13,9 +13,10 @@ public final class OpenMp {
 
   /**
    * Makes OpenMP's waiting threads sleep early. By default they spin for milliseconds at every
-   * barrier, which gains a few per cent on an idle machine and costs a factor of ten when another
-   * process wants the cores. The runtime reads the variable when it is loaded, so this must come
-   * before any library that uses it; what the environment says already stays.
+   * barrier, which costs a factor of ten when another process wants the cores; 2,000 turns are
+   * enough to keep the rate of an idle machine, 200 are not. The runtime reads the variable when it
+   * is loaded, so this must come before any library that uses it; what the environment says already
+   * stays.
    */
   public static void calm() {
     var setenv = Linker.nativeLinker().defaultLookup().find("setenv");
@@ -32,7 +33,7 @@ public final class OpenMp {
           (int)
               Linker.nativeLinker()
                   .downcallHandle(setenv.get(), type)
-                  .invokeExact(arena.allocateFrom(SPINS), arena.allocateFrom("200"), 0);
+                  .invokeExact(arena.allocateFrom(SPINS), arena.allocateFrom("2000"), 0);
     } catch (RuntimeException | Error e) {
       throw e;
     } catch (Throwable e) {
