@@ -138,11 +138,10 @@ class ExampleReaderTest {
     var rows = row("cook", "rice") + "\n" + row("cook rice and bread and tea", "no") + "\n";
     var result = reader(CHATML, LossOn.COMPLETION, promptLength + 1).read(files(rows));
     assertEquals(1, result.examples().size());
-    assertEquals(1, result.cut());
+    assertEquals(2, result.cut());
     assertEquals(1, result.dropped());
     assertEquals(promptLength + 1, result.examples().getFirst().ids().length);
     assertEquals(1, result.examples().getFirst().supervised());
-    assertTrue(result.warning(promptLength + 1).orElseThrow().contains("1 were dropped"));
     assertTrue(
         message(() -> reader(CHATML, LossOn.COMPLETION, promptLength).read(files(rows)))
             .contains("max_length"));

@@ -34,20 +34,10 @@ public record ExampleReader(
    * What was read.
    *
    * @param examples that have something to learn
-   * @param cut how many were longer than the limit and kept
-   * @param dropped how many lost everything to learn when they were cut
+   * @param cut how many were longer than the limit
+   * @param dropped how many of those lost everything to learn and were left out
    */
-  public record Result(List<Example> examples, int cut, int dropped) {
-    /** What to tell about rows that were cut or lost, if there are any. */
-    public Optional<String> warning(int maxLength) {
-      return cut + dropped == 0
-          ? Optional.empty()
-          : Optional.of(
-              "of %d rows, %d were cut to max_length %d and %d were dropped because nothing to learn"
-                      .formatted(examples.size() + dropped, cut, maxLength, dropped)
-                  + " was left of them");
-    }
-  }
+  public record Result(List<Example> examples, int cut, int dropped) {}
 
   /**
    * All rows of all files.
@@ -64,10 +54,10 @@ public record ExampleReader(
           var row = lines.next();
           var whole = example(row.json(), row.place());
           var example = whole.first(maxLength);
+          cut += example == whole ? 0 : 1;
           if (example.supervised() == 0) {
             dropped++;
           } else {
-            cut += example == whole ? 0 : 1;
             examples.add(example);
           }
         }
