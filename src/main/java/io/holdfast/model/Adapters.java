@@ -4,7 +4,6 @@ import io.holdfast.HoldfastException;
 import io.holdfast.checkpoint.AdapterFolder;
 import io.holdfast.checkpoint.LoraConfig;
 import io.holdfast.checkpoint.TensorEntry;
-import io.holdfast.kernels.DType;
 import io.holdfast.torch.NoGrad;
 import io.holdfast.torch.Scope;
 import io.holdfast.torch.Tensors;
@@ -123,17 +122,9 @@ public final class Adapters {
                 updates.add(
                     new AdapterFolder.Update(
                         module,
-                        entry(AdapterFolder.nameOfA(module), adapter.a()),
-                        entry(AdapterFolder.nameOfB(module), adapter.b()))));
+                        Weights.entry(AdapterFolder.nameOfA(module), adapter.a()),
+                        Weights.entry(AdapterFolder.nameOfB(module), adapter.b()))));
     return updates;
-  }
-
-  private static TensorEntry entry(String name, Tensor tensor) {
-    return new TensorEntry(
-        name,
-        DType.FLOAT32,
-        Arrays.stream(Tensors.shape(tensor)).boxed().toList(),
-        Tensors.memory(tensor));
   }
 
   private static List<String> targets(Decoder decoder, LoraConfig config) {

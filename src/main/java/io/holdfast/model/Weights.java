@@ -2,6 +2,7 @@ package io.holdfast.model;
 
 import io.holdfast.HoldfastException;
 import io.holdfast.checkpoint.ModelFolder;
+import io.holdfast.checkpoint.TensorEntry;
 import io.holdfast.kernels.DType;
 import io.holdfast.torch.Scope;
 import io.holdfast.torch.TensorOwner;
@@ -114,6 +115,17 @@ public final class Weights implements AutoCloseable {
 
   private void put(String name, Tensor tensor) {
     tensors.put(name, owner.own(tensor));
+  }
+
+  /**
+   * A tensor as an entry of a file; it shares the tensor's memory, so write it before that changes.
+   */
+  public static TensorEntry entry(String name, Tensor tensor) {
+    return new TensorEntry(
+        name,
+        Tensors.dtype(tensor.scalar_type()),
+        Arrays.stream(Tensors.shape(tensor)).boxed().toList(),
+        Tensors.memory(tensor));
   }
 
   /** One weight. */

@@ -2,6 +2,7 @@ package io.holdfast.train;
 
 import io.holdfast.HoldfastException;
 import io.holdfast.checkpoint.TensorEntry;
+import io.holdfast.model.Weights;
 import io.holdfast.torch.NoGrad;
 import io.holdfast.torch.Scope;
 import io.holdfast.torch.Tensors;
@@ -22,14 +23,7 @@ final class TensorState {
   /** Entries that share the tensors' memory; write them before the tensors change. */
   static List<TensorEntry> entries(String prefix, Map<String, Tensor> tensors) {
     var entries = new ArrayList<TensorEntry>();
-    tensors.forEach(
-        (name, tensor) ->
-            entries.add(
-                new TensorEntry(
-                    prefix + name,
-                    Tensors.dtype(tensor.scalar_type()),
-                    Arrays.stream(Tensors.shape(tensor)).boxed().toList(),
-                    Tensors.memory(tensor))));
+    tensors.forEach((name, tensor) -> entries.add(Weights.entry(prefix + name, tensor)));
     return entries;
   }
 

@@ -9,7 +9,6 @@ import io.holdfast.checkpoint.ModelFolder;
 import io.holdfast.checkpoint.TensorEntry;
 import io.holdfast.model.Architecture;
 import io.holdfast.model.Weights;
-import io.holdfast.torch.Tensors;
 import io.holdfast.train.Progress;
 import io.holdfast.train.TrainRun;
 import io.holdfast.train.config.TrainConfig;
@@ -18,7 +17,6 @@ import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.List;
 
 /**
@@ -123,16 +121,7 @@ final class BaseModel {
           building.path().resolve("generation_config.json"),
           "{\n  \"eos_token_id\": 2,\n  \"pad_token_id\": 0\n}\n");
       var entries = new ArrayList<TensorEntry>();
-      weights
-          .all()
-          .forEach(
-              (name, tensor) ->
-                  entries.add(
-                      new TensorEntry(
-                          name,
-                          Tensors.dtype(tensor.scalar_type()),
-                          Arrays.stream(Tensors.shape(tensor)).boxed().toList(),
-                          Tensors.memory(tensor))));
+      weights.all().forEach((name, tensor) -> entries.add(Weights.entry(name, tensor)));
       ModelFolder.write(building.path(), config, entries, ModelFolder.SHARD_BYTES);
       building.commit();
     }
