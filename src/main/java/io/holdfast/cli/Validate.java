@@ -1,5 +1,6 @@
 package io.holdfast.cli;
 
+import io.holdfast.eval.EvalSuite;
 import io.holdfast.train.TrainRun;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -23,6 +24,7 @@ final class Validate implements Runnable {
     var out = spec.commandLine().getOut();
     var resolved = config.load();
     TrainRun.check(resolved);
+    resolved.eval().ifPresent(eval -> EvalSuite.load(eval.suite()));
     try (var rows = TrainingRows.read(resolved)) {
       var coverage = Coverage.of(rows.examples());
       out.printf("configuration  %s%n", config.file());

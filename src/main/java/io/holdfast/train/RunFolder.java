@@ -5,27 +5,30 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.holdfast.HoldfastException;
 import io.holdfast.checkpoint.AtomicFile;
 import io.holdfast.train.config.TrainConfig;
-import java.io.BufferedWriter;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.StandardOpenOption;
-import java.util.ArrayList;
-import java.util.Optional;
+import java.util.OptionalLong;
 
 /**
- * The folder of a run: {@code run.yaml}, {@code manifest.json}, {@code metrics.jsonl} and {@code
- * checkpoints/}.
+ * The folder of a run: {@code run.yaml}, {@code manifest.json}, {@code metrics.jsonl}, {@code
+ * evals.jsonl}, the same numbers for TensorBoard in {@code tensorboard/}, and {@code checkpoints/}.
  */
-public final class RunFolder implements AutoCloseable {
+public final class RunFolder {
   private static final ObjectMapper JSON = new ObjectMapper();
 
   private final Path path;
-  private final BufferedWriter metrics;
+  private final StepLog metrics;
+  private final StepLog evaluations;
+  private final TensorBoard tensorBoard;
 
-  private RunFolder(Path path, BufferedWriter metrics) {
+  private RunFolder(Path path, OptionalLong resumed) {
     this.path = path;
-    this.metrics = metrics;
+    this.metrics = new StepLog(path.resolve("metrics.jsonl"));
+    this.evaluations = new StepLog(path.resolve("evals.jsonl"));
+    resumed.ifPresent(metrics::cut);
+    resumed.ifPresent(evaluations::cut);
+    this.tensorBoard = TensorBoard.open(path.resolve("tensorboard"), resumed);
   }
 
   /**
@@ -41,42 +44,23 @@ public final class RunFolder implements AutoCloseable {
           "output: %s already holds a run. Go on with it by --resume, or name another folder.",
           path);
     }
-    return open(path, Optional.empty());
+    return open(path, OptionalLong.empty());
   }
 
   /** Goes on with a run: metrics after the checkpoint's step are forgotten. */
   public static RunFolder resume(TrainConfig config, long step) {
-    return open(config.output(), Optional.of(step));
+    return open(config.output(), OptionalLong.of(step));
   }
 
-  private static RunFolder open(Path path, Optional<Long> resumed) {
-    var file = path.resolve("metrics.jsonl");
+  private static RunFolder open(Path path, OptionalLong resumed) {
     try {
       Files.createDirectories(path);
-      if (resumed.isPresent() && Files.exists(file)) {
-        AtomicFile.write(file, upTo(file, resumed.get()));
-      }
-      return new RunFolder(
-          path,
-          Files.newBufferedWriter(file, StandardOpenOption.CREATE, StandardOpenOption.APPEND));
+      return new RunFolder(path, resumed);
     } catch (IOException e) {
-      throw failure(path, e);
+      throw HoldfastException.input(
+              "%s: cannot be created (%s); check the permissions", path, e.getMessage())
+          .causedBy(e);
     }
-  }
-
-  private static String upTo(Path file, long step) throws IOException {
-    var kept = new ArrayList<String>();
-    for (var line : Files.readAllLines(file)) {
-      try {
-        if (JSON.readTree(line).path("step").asLong(Long.MAX_VALUE) <= step) {
-          kept.add(line);
-        }
-      } catch (com.fasterxml.jackson.core.JacksonException e) {
-        // The last line of a killed run may be cut off; its step is after the checkpoint.
-        break;
-      }
-    }
-    return kept.isEmpty() ? "" : String.join("\n", kept) + "\n";
   }
 
   /** Where it is. */
@@ -100,28 +84,21 @@ public final class RunFolder implements AutoCloseable {
     line.put("tokens", report.tokens());
     line.put("tokens_per_second", report.tokensPerSecond());
     report.terms().forEach(line::put);
-    try {
-      metrics.write(JSON.writeValueAsString(line));
-      metrics.newLine();
-      metrics.flush();
-    } catch (IOException e) {
-      throw failure(path.resolve("metrics.jsonl"), e);
-    }
+    metrics.append(report.step(), line);
+    tensorBoard.scalars(report.step(), "train", line);
   }
 
-  private static HoldfastException failure(Path file, IOException e) {
-    return HoldfastException.input(
-            "%s: cannot be written (%s); check the permissions and the space left on the disk",
-            file, e.getMessage())
-        .causedBy(e);
+  /** Appends what an evaluation found after a step to {@code evals.jsonl}. */
+  public void append(long step, ObjectNode evaluation) {
+    var line = JSON.createObjectNode();
+    line.put("step", step);
+    line.setAll(evaluation);
+    evaluations.append(step, line);
+    tensorBoard.scalars(step, "eval", line);
   }
 
-  @Override
-  public void close() {
-    try {
-      metrics.close();
-    } catch (IOException e) {
-      throw failure(path.resolve("metrics.jsonl"), e);
-    }
+  /** The step of the last evaluation, or 0. */
+  public long lastEvaluated() {
+    return evaluations.last();
   }
 }

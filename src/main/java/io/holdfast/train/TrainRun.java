@@ -56,11 +56,14 @@ public final class TrainRun {
    * Trains.
    *
    * @param resume whether to go on from the latest checkpoint of the run folder
+   * @param suites reads the suite that the configuration names, if it names one
    * @throws HoldfastException that says what to do: bad input, divergence (with the last good
    *     checkpoint), or an interrupt (with the checkpoint that was written)
    */
-  public static Outcome run(TrainConfig config, boolean resume, Progress.Style style) {
+  public static Outcome run(
+      TrainConfig config, boolean resume, Progress.Style style, Evaluator.Loader suites) {
     check(config);
+    var evaluator = config.eval().map(eval -> suites.load(eval.suite()));
     int threads = config.threads().orElse(Runtime.getRuntime().availableProcessors());
     Threads.set(threads);
     KernelBackends.threads(threads);
@@ -82,8 +85,19 @@ public final class TrainRun {
                 + " left out%n",
             read.cut(), config.data().maxLength(), read.dropped());
       }
-      return new Assembled(config, kernels, chat, rows, read).train(resume, style);
+      return new Assembled(config, kernels, chat, rows, read, evaluator).train(resume, style);
     }
+  }
+
+  /** Trains where the configuration names no suite. */
+  public static Outcome run(TrainConfig config, boolean resume, Progress.Style style) {
+    return run(
+        config,
+        resume,
+        style,
+        suite -> {
+          throw new IllegalArgumentException("nobody here reads suites such as " + suite);
+        });
   }
 
   /**
@@ -101,10 +115,6 @@ public final class TrainRun {
           "data.packing: true is not computed in this version; the allowed value is false"
               + " (group_by_length saves padding)");
     }
-    if (config.eval().isPresent()) {
-      throw HoldfastException.usage(
-          "eval: suites are not run while training in this version; remove the section");
-    }
     var device = config.device().or(() -> Optional.ofNullable(System.getenv("HOLDFAST_DEVICE")));
     if (device.isPresent() && !device.get().equals("cpu")) {
       throw HoldfastException.missing(
@@ -119,7 +129,8 @@ public final class TrainRun {
       Kernels kernels,
       ChatTokenizer chat,
       RowReader rows,
-      ExampleReader.Result read) {
+      ExampleReader.Result read,
+      Optional<Evaluator> evaluator) {
     Outcome train(boolean resume, Progress.Style style) {
       try (var model = TunedModel.of(config)) {
         requireKnownTokens(model.decoder().architecture().vocabulary());
@@ -131,9 +142,8 @@ public final class TrainRun {
               config.output());
         }
         long start = from.map(path -> Checkpoints.state(path).get("step").asLong()).orElse(0L);
-        try (var folder = resume ? RunFolder.resume(config, start) : RunFolder.create(config)) {
-          return train(model, checkpoints, folder, from, style);
-        }
+        var folder = resume ? RunFolder.resume(config, start) : RunFolder.create(config);
+        return train(model, checkpoints, folder, from, style);
       }
     }
 
@@ -232,6 +242,7 @@ public final class TrainRun {
       long total = trainer.plannedSteps();
       try (var interrupt = Interrupt.watch();
           var progress = Progress.start("train", trainer.steps(), total, style)) {
+        evaluate(trainer, model, folder, progress);
         while (!trainer.done()) {
           var report = step(trainer, checkpoints);
           folder.append(report);
@@ -249,12 +260,25 @@ public final class TrainRun {
                 "interrupted after step %d of %d; saved %s. Go on with --resume.",
                 report.step(), total, last);
           }
+          evaluate(trainer, model, folder, progress);
         }
       }
       if (last == null) {
         last = checkpoints.latest().orElseThrow();
       }
       return new Outcome(last, trainer.steps(), tokens, seconds);
+    }
+
+    /** Runs the suite where it is due and has not been run, which after a resume it may have. */
+    private void evaluate(Trainer trainer, TunedModel model, RunFolder folder, Progress progress) {
+      long step = trainer.steps();
+      if (evaluator.isEmpty() || step == 0 || folder.lastEvaluated() >= step) {
+        return;
+      }
+      if (step % config.eval().orElseThrow().every() == 0 || trainer.done()) {
+        progress.say("evaluating after step %d".formatted(step));
+        folder.append(step, evaluator.get().evaluate(model.decoder(), chat));
+      }
     }
 
     private static StepReport step(Trainer trainer, Checkpoints checkpoints) {

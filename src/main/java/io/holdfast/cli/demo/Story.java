@@ -6,11 +6,11 @@ import io.holdfast.HoldfastException;
 import io.holdfast.checkpoint.AtomicFile;
 import io.holdfast.checkpoint.AtomicFolder;
 import io.holdfast.checkpoint.ModelFolder;
+import io.holdfast.cli.Answers;
 import io.holdfast.data.Example;
 import io.holdfast.data.ExampleReader;
 import io.holdfast.data.JsonLines;
 import io.holdfast.data.RowReader;
-import io.holdfast.eval.Responder;
 import io.holdfast.eval.WorldEvaluation;
 import io.holdfast.eval.WorldReport;
 import io.holdfast.geometry.PromptActivations;
@@ -19,14 +19,10 @@ import io.holdfast.guard.SubspaceDrift;
 import io.holdfast.guard.SubspaceFit;
 import io.holdfast.model.AdapterMode;
 import io.holdfast.model.Decoder;
-import io.holdfast.model.Generation;
-import io.holdfast.model.Generator;
-import io.holdfast.model.Tap;
 import io.holdfast.report.DemoSummary;
 import io.holdfast.report.RunRow;
 import io.holdfast.risk.LogisticProbe;
 import io.holdfast.text.ChatTokenizer;
-import io.holdfast.text.Message;
 import io.holdfast.torch.Threads;
 import io.holdfast.train.Progress;
 import io.holdfast.train.TrainRun;
@@ -321,30 +317,11 @@ final class Story {
     }
 
     WorldReport run(Decoder model) {
-      return WorldEvaluation.standard(world).evaluate(responder(model));
+      return WorldEvaluation.standard(world).evaluate(new Answers(model, chat, NEW_TOKENS, 160));
     }
 
     double drift(Decoder model) {
       return SubspaceDrift.measure(model, reference, prompts, subspace);
-    }
-
-    private Responder responder(Decoder model) {
-      var stops = chat.tokenizer().endOfText();
-      return asked -> {
-        var ids =
-            asked.stream()
-                .map(
-                    prompt ->
-                        chat.encode(
-                                List.of(new Message("user", prompt.turns().getFirst().content())),
-                                true)
-                            .ids())
-                .toList();
-        return new Generator(model, Tap.NONE, 160)
-            .generate(ids, Generation.greedy(NEW_TOKENS, stops)).stream()
-                .map(continued -> chat.tokenizer().decode(continued.ids(), true))
-                .toList();
-      };
     }
   }
 }
