@@ -1,4 +1,5 @@
-"""Golden files for the decoder: tiny random Llamas and what `transformers` computes with them.
+"""Golden files for the decoder: tiny random models of every family and what `transformers`
+computes with them.
 
     python tests/goldens/model.py                # all models
     python tests/goldens/model.py llama-bias     # one of them
@@ -24,7 +25,7 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
-from transformers import AutoModelForCausalLM, GenerationConfig, LlamaConfig, LlamaForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
 from transformers.utils import logging
 
 ROOT = Path(__file__).resolve().parent / "model"
@@ -39,9 +40,24 @@ LLAMA3_ROPE = {
 }
 
 # A seed is replaced where the greedy goldens would hang on two nearly equal logits.
-SEEDS = {"llama-gqa": 1, "llama3-rope": 2, "llama-bias": 13, "llama-sharded": 4, "llama-legacy": 5}
+SEEDS = {
+    "llama-gqa": 1,
+    "llama3-rope": 2,
+    "llama-bias": 13,
+    "llama-sharded": 4,
+    "llama-legacy": 5,
+    "mistral": 6,
+    "qwen2": 7,
+    "qwen2-yarn": 8,
+    "qwen3": 9,
+    "gemma": 10,
+    "gemma2": 11,
+    "gemma3": 12,
+    "phi3": 20,
+    "phi3-longrope": 30,
+}
 
-# name -> (LlamaConfig fields, save_pretrained options)
+# name -> (config fields, save_pretrained options); the family is Llama where none is named
 MODELS = {
     # Grouped-query attention, head of its own.
     "llama-gqa": (
@@ -118,6 +134,181 @@ MODELS = {
         ),
         {},
     ),
+    # A sliding window of 16 in every layer, far shorter than the prompts; head size of its own.
+    "mistral": (
+        dict(
+            model_type="mistral",
+            vocab_size=103,
+            hidden_size=32,
+            intermediate_size=56,
+            num_hidden_layers=3,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            head_dim=12,
+            max_position_embeddings=256,
+            sliding_window=16,
+        ),
+        {},
+    ),
+    # Biases on q, k and v; tied head; windows from the second layer on.
+    "qwen2": (
+        dict(
+            model_type="qwen2",
+            vocab_size=109,
+            hidden_size=32,
+            intermediate_size=48,
+            num_hidden_layers=3,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            max_position_embeddings=256,
+            tie_word_embeddings=True,
+            use_sliding_window=True,
+            sliding_window=20,
+            max_window_layers=1,
+            rope_parameters={"rope_type": "default", "rope_theta": 1000000.0},
+        ),
+        {},
+    ),
+    # YaRN, as Qwen 2.5 stretches its context; no windows.
+    "qwen2-yarn": (
+        dict(
+            model_type="qwen2",
+            vocab_size=89,
+            hidden_size=32,
+            intermediate_size=48,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            num_key_value_heads=1,
+            max_position_embeddings=128,
+            rope_parameters={
+                "rope_type": "yarn",
+                "rope_theta": 10000.0,
+                "factor": 4.0,
+                "original_max_position_embeddings": 32,
+            },
+        ),
+        {},
+    ),
+    # Norms on queries and keys.
+    "qwen3": (
+        dict(
+            model_type="qwen3",
+            vocab_size=107,
+            hidden_size=32,
+            intermediate_size=48,
+            num_hidden_layers=3,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            head_dim=16,
+            max_position_embeddings=256,
+            rope_parameters={"rope_type": "default", "rope_theta": 1000000.0},
+        ),
+        {},
+    ),
+    # Scaled embedding, gains of one plus the weight, tanh GELU.
+    "gemma": (
+        dict(
+            model_type="gemma",
+            vocab_size=101,
+            hidden_size=32,
+            intermediate_size=64,
+            num_hidden_layers=3,
+            num_attention_heads=4,
+            num_key_value_heads=1,
+            head_dim=16,
+            max_position_embeddings=256,
+        ),
+        {},
+    ),
+    # Caps low enough to bend, alternating windows, norms on both sides, a query scalar of its own.
+    "gemma2": (
+        dict(
+            model_type="gemma2",
+            vocab_size=113,
+            hidden_size=32,
+            intermediate_size=64,
+            num_hidden_layers=4,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            head_dim=16,
+            max_position_embeddings=256,
+            sliding_window=16,
+            query_pre_attn_scalar=24,
+            attn_logit_softcapping=3.0,
+            final_logit_softcapping=5.0,
+        ),
+        {},
+    ),
+    # Local and global rope, a pattern of three, scaling on the global layers alone.
+    "gemma3": (
+        dict(
+            model_type="gemma3_text",
+            vocab_size=97,
+            hidden_size=32,
+            intermediate_size=64,
+            num_hidden_layers=5,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            head_dim=16,
+            max_position_embeddings=256,
+            sliding_window=12,
+            sliding_window_pattern=3,
+            query_pre_attn_scalar=20,
+            rope_parameters={
+                "full_attention": {
+                    "rope_type": "linear",
+                    "rope_theta": 1000000.0,
+                    "factor": 8.0,
+                },
+                "sliding_attention": {"rope_type": "default", "rope_theta": 10000.0},
+            },
+        ),
+        {},
+    ),
+    # Fused projections, rope on three quarters of a head, a window.
+    "phi3": (
+        dict(
+            model_type="phi3",
+            vocab_size=105,
+            hidden_size=32,
+            intermediate_size=56,
+            num_hidden_layers=3,
+            num_attention_heads=2,
+            num_key_value_heads=1,
+            max_position_embeddings=256,
+            original_max_position_embeddings=256,
+            sliding_window=24,
+            rope_parameters={
+                "rope_type": "default",
+                "rope_theta": 10000.0,
+                "partial_rotary_factor": 0.75,
+            },
+        ),
+        {},
+    ),
+    # LongRoPE with an original length of 40 between the prompts, tied head as in Phi-4-mini.
+    "phi3-longrope": (
+        dict(
+            model_type="phi3",
+            vocab_size=99,
+            hidden_size=32,
+            intermediate_size=56,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            max_position_embeddings=160,
+            original_max_position_embeddings=40,
+            tie_word_embeddings=True,
+            rope_parameters={
+                "rope_type": "longrope",
+                "rope_theta": 10000.0,
+                "partial_rotary_factor": 1.0,
+                "short_factor": [1.0, 1.1, 1.2, 1.3],
+                "long_factor": [1.0, 1.8, 2.5, 4.0],
+            },
+        ),
+        {},
+    ),
 }
 
 # What `transformers` 4 wrote: rope_theta and rope_scaling beside each other, torch_dtype, and no
@@ -151,7 +342,8 @@ def randomize(model, generator):
     for name, parameter in model.named_parameters():
         noise = torch.randn(parameter.shape, generator=generator)
         if "norm" in name:
-            value = 1.0 + 0.2 * noise
+            plus_one = model.config.model_type.startswith("gemma")
+            value = (0.0 if plus_one else 1.0) + 0.2 * noise
         elif name.endswith("bias"):
             value = 0.3 * noise
         elif "embed" in name or "lm_head" in name:
@@ -165,7 +357,9 @@ def build(name, folder):
     """Writes the Hugging Face folder of one model."""
     fields, saving = MODELS[name]
     torch.manual_seed(0)
-    model = LlamaForCausalLM(LlamaConfig(pad_token_id=0, **fields))
+    fields = dict({"model_type": "llama"}, **fields)
+    config = AutoConfig.for_model(pad_token_id=0, bos_token_id=1, eos_token_id=2, **fields)
+    model = AutoModelForCausalLM.from_config(config)
     randomize(model, torch.Generator().manual_seed(SEEDS[name]))
     shutil.rmtree(folder, ignore_errors=True)
     model.save_pretrained(folder, **saving)
@@ -197,8 +391,11 @@ def greedy(model, sequences):
     width = max(map(len, sequences))
     ids = torch.tensor([[0] * (width - len(s)) + s for s in sequences])
     mask = torch.tensor([[0] * (width - len(s)) + [1] * len(s) for s in sequences])
+    # transformers 5.18 keeps the keys of the short frequencies in its cache when LongRoPE switches
+    # to the long ones; without a cache it computes what the model means.
+    rope = model.config.rope_parameters.get("rope_type")
     model.generation_config = GenerationConfig(
-        do_sample=False, max_new_tokens=NEW_TOKENS, pad_token_id=0, use_cache=True
+        do_sample=False, max_new_tokens=NEW_TOKENS, pad_token_id=0, use_cache=rope != "longrope"
     )
     out = model.generate(ids, attention_mask=mask, output_logits=True, return_dict_in_generate=True)
     new = out.sequences[:, width:]

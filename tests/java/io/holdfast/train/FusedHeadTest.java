@@ -91,7 +91,7 @@ class FusedHeadTest {
     var trained = weight.clone().requires_grad_(true);
     var gradient = Tensors.zeros(hidden.size(0) * hidden.size(1), WIDTH);
     var loss =
-        new FusedHead(kernels, trained, reference, direction)
+        new FusedHead(kernels, trained, reference, direction, 0)
             .lossAndGradient(hidden, rows, referenceRows, gradient);
     return new Result(loss, Tensors.floats(gradient), Tensors.floats(trained.grad()));
   }
@@ -172,13 +172,13 @@ class FusedHeadTest {
     var trained = weight.clone().requires_grad_(true);
     var whole = Tensors.zeros(5000, 2);
     var kernels = kernels("cpu");
-    var head = new FusedHead(kernels, trained, reference, KlDirection.FORWARD);
+    var head = new FusedHead(kernels, trained, reference, KlDirection.FORWARD, 0);
     var loss = head.lossAndGradient(hidden, rows, referenceRows, whole);
 
     var alone = weight.clone().requires_grad_(true);
     var parts = Tensors.zeros(5000, 2);
     var sum = FusedHead.Loss.ZERO;
-    var small = new FusedHead(kernels, alone, reference, KlDirection.FORWARD);
+    var small = new FusedHead(kernels, alone, reference, KlDirection.FORWARD, 0);
     for (int start = 0; start < n; start += 500) {
       int end = start + 500;
       boolean kl = start < withKl;
@@ -230,7 +230,7 @@ class FusedHeadTest {
   void aFrozenHeadKeepsNoGradient() {
     var weight = normal(VOCABULARY, WIDTH);
     var gradient = Tensors.zeros(30, WIDTH);
-    new FusedHead(kernels("cpu"), weight, null, KlDirection.FORWARD)
+    new FusedHead(kernels("cpu"), weight, null, KlDirection.FORWARD, 0)
         .lossAndGradient(normal(3, 10, WIDTH), rows(30, 7, 0), null, gradient);
     assertFalse(weight.grad().defined());
     assertTrue(gradient.norm().item_double() > 0);

@@ -41,7 +41,7 @@ record MemoryEstimate(long weights, long training, long activations) {
   /** An adapter on every target of every block; MLP projections are taken as the widest case. */
   private static long adapter(Architecture shape, Tune.Lora lora) {
     long perProjection = (long) lora.rank() * (shape.hidden() + shape.intermediate());
-    return shape.layers() * lora.targets().size() * perProjection;
+    return shape.depth() * lora.targets().size() * perProjection;
   }
 
   /** Values that one row's graph keeps: residuals, norms, projections, attention and the MLP. */
@@ -50,7 +50,7 @@ record MemoryEstimate(long weights, long training, long activations) {
         8L * shape.hidden()
             + 2L * shape.headDim() * (shape.heads() + shape.kvHeads())
             + 4L * shape.intermediate();
-    return shape.layers() * (long) length * perToken;
+    return shape.depth() * (long) length * perToken;
   }
 
   @Override

@@ -1,26 +1,24 @@
 package io.holdfast.model;
 
 import static org.bytedeco.pytorch.global.torch.embedding;
-import static org.bytedeco.pytorch.global.torch.rms_norm;
-import static org.bytedeco.pytorch.global.torch.scaled_dot_product_attention;
-import static org.bytedeco.pytorch.global.torch.silu;
 
 import io.holdfast.checkpoint.ModelFolder;
 import io.holdfast.torch.Scope;
 import io.holdfast.torch.TensorOwner;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.SequencedMap;
-import org.bytedeco.pytorch.DoubleOptional;
+import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
-import org.bytedeco.pytorch.TensorOptional;
+import org.bytedeco.pytorch.global.torch;
 
 /**
- * A causal transformer of the Llama family on LibTorch: pre-norm blocks with rotary attention
- * (grouped queries where {@code kvHeads < heads}) and a gated MLP.
+ * A causal transformer on LibTorch: pre-norm blocks with rotary attention and a gated MLP, in every
+ * shape that an {@link Architecture} describes.
  *
  * <p>{@link #forward} stops at the final norm; the head belongs to whoever needs logits, because
  * training must never hold one logit per token and vocabulary entry at once.
@@ -29,44 +27,68 @@ public final class Decoder implements AutoCloseable {
   private final Architecture architecture;
   private final Weights weights;
   private final TensorOwner owner = new TensorOwner();
+  private final Rotations rotations = new Rotations(owner);
   private final List<Block> blocks = new ArrayList<>();
   private final SequencedMap<String, Projection> projections = new LinkedHashMap<>();
-  private final TensorOptional finalNorm;
-  private final DoubleOptional eps;
-  private Tensor ropeTable;
+  private final Norm finalNorm;
 
+  /**
+   * One block.
+   *
+   * @param attentionEnd norm of what attention adds, or null
+   * @param mlpEnd norm of what the MLP adds, or null
+   */
   private record Block(
-      TensorOptional attentionNorm,
-      Projection query,
-      Projection key,
-      Projection value,
-      Projection output,
-      TensorOptional mlpNorm,
-      Projection gate,
-      Projection up,
-      Projection down) {}
+      Norm attentionStart,
+      Attention attention,
+      Norm attentionEnd,
+      Norm mlpStart,
+      GatedMlp mlp,
+      Norm mlpEnd) {}
 
   /** A decoder that computes with these weights and closes them with itself. */
   public Decoder(Architecture architecture, Weights weights) {
     this.architecture = architecture;
     this.weights = weights;
-    this.eps = owner.own(new DoubleOptional(architecture.normEps()));
     this.finalNorm = norm("model.norm.weight");
-    for (int layer = 0; layer < architecture.layers(); layer++) {
-      var prefix = "model.layers." + layer + ".";
-      boolean attentionBias = architecture.attentionBias();
-      blocks.add(
-          new Block(
-              norm(prefix + "input_layernorm.weight"),
-              projection(prefix + "self_attn.q_proj", attentionBias),
-              projection(prefix + "self_attn.k_proj", attentionBias),
-              projection(prefix + "self_attn.v_proj", attentionBias),
-              projection(prefix + "self_attn.o_proj", attentionBias),
-              norm(prefix + "post_attention_layernorm.weight"),
-              projection(prefix + "mlp.gate_proj", architecture.mlpBias()),
-              projection(prefix + "mlp.up_proj", architecture.mlpBias()),
-              projection(prefix + "mlp.down_proj", architecture.mlpBias())));
+    for (int layer = 0; layer < architecture.depth(); layer++) {
+      blocks.add(block(layer, "model.layers." + layer + "."));
     }
+  }
+
+  private Block block(int layer, String prefix) {
+    boolean sandwich = architecture.norms().sandwich();
+    boolean queryKey = architecture.norms().queryKey();
+    var self = prefix + "self_attn.";
+    boolean inputBias = architecture.attention().inputBias();
+    var inputs =
+        architecture.attention().fused()
+            ? projections(self, inputBias, "qkv_proj")
+            : projections(self, inputBias, "q_proj", "k_proj", "v_proj");
+    var output = projection(self + "o_proj", architecture.attention().outputBias());
+    var attention =
+        new Attention(
+            architecture,
+            layer,
+            inputs,
+            output,
+            queryKey ? norm(self + "q_norm.weight") : null,
+            queryKey ? norm(self + "k_norm.weight") : null);
+    var mlp = architecture.mlp();
+    var gates =
+        mlp.fused()
+            ? projections(prefix + "mlp.", mlp.bias(), "gate_up_proj")
+            : projections(prefix + "mlp.", mlp.bias(), "gate_proj", "up_proj");
+    var down = projection(prefix + "mlp.down_proj", mlp.bias());
+    // The same name stands for another place where sub-layers are normed on both sides.
+    var second = norm(prefix + "post_attention_layernorm.weight");
+    return new Block(
+        norm(prefix + "input_layernorm.weight"),
+        attention,
+        sandwich ? second : null,
+        sandwich ? norm(prefix + "pre_feedforward_layernorm.weight") : second,
+        new GatedMlp(mlp, gates, down),
+        sandwich ? norm(prefix + "post_feedforward_layernorm.weight") : null);
   }
 
   /**
@@ -84,8 +106,16 @@ public final class Decoder implements AutoCloseable {
     return new Decoder(architecture, weights.copy());
   }
 
-  private TensorOptional norm(String name) {
-    return owner.own(new TensorOptional(weights.get(name)));
+  private Norm norm(String name) {
+    return new Norm(weights.get(name), architecture.norms());
+  }
+
+  private Projection[] projections(String prefix, boolean biased, String... names) {
+    var made = new Projection[names.length];
+    for (int i = 0; i < names.length; i++) {
+      made[i] = projection(prefix + names[i], biased);
+    }
+    return made;
   }
 
   private Projection projection(String module, boolean biased) {
@@ -109,6 +139,18 @@ public final class Decoder implements AutoCloseable {
   /** The head {@code [V, d]}: the embedding where they are tied. */
   public Tensor head() {
     return weights.get(architecture.tied() ? "model.embed_tokens.weight" : "lm_head.weight");
+  }
+
+  /**
+   * Logits of hidden states after the final norm, capped where the model caps them.
+   *
+   * @param hidden {@code [rows, d]}
+   * @return {@code [rows, V]}
+   */
+  public Tensor logits(Tensor hidden) {
+    var logits = hidden.matmul(head().t());
+    double cap = architecture.logitCap();
+    return cap == 0 ? logits : logits.div(new Scalar(cap)).tanh().mul(new Scalar(cap));
   }
 
   /** Every linear map by its module name, in the order of the forward pass. */
@@ -147,48 +189,65 @@ public final class Decoder implements AutoCloseable {
   public Tensor forward(Tokens tokens, AdapterMode mode, List<Tap> taps) {
     try (var scope = Scope.open()) {
       int time = Math.toIntExact(tokens.ids().size(1));
-      var rotation = rotation(tokens, time);
-      var hidden = embedding(weights.get("model.embed_tokens.weight"), tokens.ids());
+      var pass = pass(tokens, time, mode, taps);
+      var hidden = embedded(tokens.ids());
       for (int layer = 0; layer < blocks.size(); layer++) {
-        hidden = tapped(Site.residual(layer), hidden, taps);
-        hidden = block(layer, hidden, tokens, rotation, mode, taps);
+        hidden = block(layer, tapped(Site.residual(layer), hidden, taps), pass);
       }
       hidden = tapped(Site.residual(blocks.size()), hidden, taps);
       if (tokens.cache() != null) {
         tokens.cache().advance(time);
       }
-      return scope.keep(normed(hidden, finalNorm));
+      return scope.keep(finalNorm.apply(hidden));
     }
   }
 
-  private Tensor block(
-      int layer,
-      Tensor hidden,
-      Tokens tokens,
-      Rotation rotation,
+  /** What all blocks of one forward pass share. */
+  private record Pass(
+      KvCache cache,
+      Sight sight,
+      Map<Rope, Rotations.Rotation> rotations,
       AdapterMode mode,
-      List<Tap> taps) {
-    var block = blocks.get(layer);
-    var x = normed(hidden, block.attentionNorm());
-    var query = rotation.apply(split(block.query().apply(x, mode), architecture.heads()));
-    var key = rotation.apply(split(block.key().apply(x, mode), architecture.kvHeads()));
-    var value = split(block.value().apply(x, mode), architecture.kvHeads());
-    if (tokens.cache() != null) {
-      key = tokens.cache().appendKeys(layer, key);
-      value = tokens.cache().appendValues(layer, value);
-    }
-    var mixed = attention(query, repeated(key), repeated(value), tokens.mask());
-    var merged =
-        mixed
-            .transpose(1, 2)
-            .reshape(x.size(0), x.size(1), (long) architecture.heads() * architecture.headDim());
-    var added = block.output().apply(merged, mode);
-    hidden = hidden.add(tapped(new Site(Site.Kind.ATTENTION_OUTPUT, layer), added, taps));
+      List<Tap> taps) {}
 
-    x = normed(hidden, block.mlpNorm());
-    var gated = silu(block.gate().apply(x, mode)).mul(block.up().apply(x, mode));
-    added = block.down().apply(gated, mode);
-    return hidden.add(tapped(new Site(Site.Kind.MLP_OUTPUT, layer), added, taps));
+  private Pass pass(Tokens tokens, int time, AdapterMode mode, List<Tap> taps) {
+    int start = tokens.cache() == null ? 0 : tokens.cache().length();
+    var turns = new HashMap<Rope, Rotations.Rotation>();
+    for (var layer : architecture.layers()) {
+      turns.computeIfAbsent(layer.rope(), rope -> rotations.of(rope, tokens));
+    }
+    return new Pass(tokens.cache(), new Sight(start, time, tokens.mask()), turns, mode, taps);
+  }
+
+  private Tensor embedded(Tensor ids) {
+    var hidden = embedding(weights.get("model.embed_tokens.weight"), ids);
+    if (architecture.embeddingScale() == 1) {
+      return hidden;
+    }
+    // Rounded to the type of the weights first, as the model was trained.
+    var scale = torch.scalar_tensor(new Scalar(architecture.embeddingScale()));
+    return hidden.mul(scale.to(hidden.scalar_type()));
+  }
+
+  private Tensor block(int layer, Tensor hidden, Pass pass) {
+    var block = blocks.get(layer);
+    var rotation = pass.rotations().get(architecture.layers().get(layer).rope());
+    var added =
+        block
+            .attention()
+            .apply(
+                block.attentionStart().apply(hidden),
+                pass.cache(),
+                pass.sight(),
+                rotation,
+                pass.mode());
+    added = block.attentionEnd() == null ? added : block.attentionEnd().apply(added);
+    added = tapped(new Site(Site.Kind.ATTENTION_OUTPUT, layer), added, pass.taps());
+    hidden = hidden.add(added);
+
+    added = block.mlp().apply(block.mlpStart().apply(hidden), pass.mode());
+    added = block.mlpEnd() == null ? added : block.mlpEnd().apply(added);
+    return hidden.add(tapped(new Site(Site.Kind.MLP_OUTPUT, layer), added, pass.taps()));
   }
 
   private static Tensor tapped(Site site, Tensor hidden, List<Tap> taps) {
@@ -198,73 +257,6 @@ public final class Decoder implements AutoCloseable {
       }
     }
     return hidden;
-  }
-
-  private Tensor normed(Tensor x, TensorOptional gain) {
-    return rms_norm(x, new long[] {architecture.hidden()}, gain, eps);
-  }
-
-  /** {@code [batch, time, heads * headDim] -> [batch, heads, time, headDim]}. */
-  private Tensor split(Tensor x, int heads) {
-    return x.view(x.size(0), x.size(1), heads, architecture.headDim()).transpose(1, 2);
-  }
-
-  /** Each key or value head once for every query head that shares it. */
-  private Tensor repeated(Tensor x) {
-    int times = architecture.heads() / architecture.kvHeads();
-    if (times == 1) {
-      return x;
-    }
-    return x.unsqueeze(2)
-        .expand(x.size(0), x.size(1), times, x.size(2), x.size(3))
-        .reshape(x.size(0), x.size(1) * times, x.size(2), x.size(3));
-  }
-
-  private static Tensor attention(Tensor query, Tensor key, Tensor value, Tensor mask) {
-    // One new token sees everything before it: no mask is needed, and causal would hide it.
-    boolean causal = mask == null && query.size(2) > 1;
-    var allowed = mask == null ? new TensorOptional() : new TensorOptional(mask);
-    return scaled_dot_product_attention(
-        query, key, value, allowed, 0.0, causal, new DoubleOptional(), false);
-  }
-
-  /**
-   * Cosines and signed sines for the tokens of one pass, {@code [batch or 1, 1, time, headDim]}.
-   */
-  private record Rotation(Tensor cos, Tensor sin, long half) {
-    Tensor apply(Tensor x) {
-      return x.mul(cos).addcmul(x.roll(new long[] {half}, -1), sin);
-    }
-  }
-
-  private Rotation rotation(Tokens tokens, int time) {
-    int start = tokens.cache() == null ? 0 : tokens.cache().length();
-    ensureRope(start + time);
-    long headDim = architecture.headDim();
-    Tensor cos;
-    Tensor sin;
-    if (tokens.positions() == null) {
-      cos = ropeTable.select(0, 0).narrow(0, start, time);
-      sin = ropeTable.select(0, 1).narrow(0, start, time);
-    } else {
-      long batch = tokens.positions().size(0);
-      var flat = tokens.positions().reshape(-1);
-      cos = ropeTable.select(0, 0).index_select(0, flat).view(batch, 1, time, headDim);
-      sin = ropeTable.select(0, 1).index_select(0, flat).view(batch, 1, time, headDim);
-    }
-    return new Rotation(cos, sin, headDim / 2);
-  }
-
-  private void ensureRope(int positions) {
-    if (ropeTable != null && ropeTable.size(1) >= positions) {
-      return;
-    }
-    int wanted = Math.max(256, Integer.highestOneBit(Math.max(1, positions - 1)) << 1);
-    var table = owner.own(architecture.rope().table(wanted, architecture.headDim()));
-    if (ropeTable != null) {
-      owner.release(ropeTable);
-    }
-    ropeTable = table;
   }
 
   @Override

@@ -1,7 +1,5 @@
 package io.holdfast.model;
 
-import static org.bytedeco.pytorch.global.torch.mm;
-
 import io.holdfast.torch.NoGrad;
 import io.holdfast.torch.Scope;
 import io.holdfast.torch.Tensors;
@@ -51,8 +49,17 @@ public final class Generator {
             .sorted(Comparator.comparingInt(i -> prompts.get(i).length))
             .toList();
     var results = new Continuation[prompts.size()];
-    for (int start = 0; start < order.size(); start += batch) {
-      var indices = order.subList(start, Math.min(start + batch, order.size()));
+    int border = decoder.architecture().shortPositions();
+    for (int start = 0, end; start < order.size(); start = end) {
+      end = Math.min(start + batch, order.size());
+      if (border < Integer.MAX_VALUE) {
+        // The longest row decides the rotary frequencies: rows of one length agree.
+        int length = prompts.get(order.get(start)).length;
+        while (prompts.get(order.get(end - 1)).length != length) {
+          end--;
+        }
+      }
+      var indices = order.subList(start, end);
       var continued =
           new Decoding(indices.stream().map(prompts::get).toList(), indices, settings).run();
       for (int i = 0; i < indices.size(); i++) {
@@ -71,6 +78,7 @@ public final class Generator {
     final Generation settings;
     final SplittableRandom[] random;
     final List<List<Integer>> produced = new ArrayList<>();
+    final List<long[]> steps = new ArrayList<>();
     final boolean[] done;
     int open;
 
@@ -98,7 +106,11 @@ public final class Generator {
           var cache = new KvCache(decoder.architecture(), rows, width + settings.maxNewTokens())) {
         var next = prompt(cache);
         for (int step = 1; step < settings.maxNewTokens() && open > 0; step++) {
-          next = continued(cache, next, step);
+          if (width + step == decoder.architecture().shortPositions() + 1) {
+            next = again(cache);
+          } else {
+            next = continued(cache, next, step);
+          }
         }
       }
       var results = new ArrayList<Continuation>();
@@ -130,6 +142,21 @@ public final class Generator {
       }
     }
 
+    /** Reads everything once more, with the rotary frequencies of longer sequences. */
+    private long[] again(KvCache cache) {
+      cache.clear();
+      int time = width + steps.size();
+      var ids = new long[rows * time];
+      for (int r = 0; r < rows; r++) {
+        for (int t = 0; t < time; t++) {
+          ids[r * time + t] = t < width ? prompts.get(r)[t] : steps.get(t - width)[r];
+        }
+      }
+      try (var scope = Scope.open()) {
+        return choose(forward(new Tokens(Tensors.of(ids, rows, time), null, null, cache)));
+      }
+    }
+
     private long[] continued(KvCache cache, long[] last, int step) {
       try (var scope = Scope.open()) {
         var positions = new long[rows];
@@ -150,7 +177,7 @@ public final class Generator {
 
     private Tensor forward(Tokens tokens) {
       var hidden = decoder.forward(tokens, AdapterMode.ON, taps);
-      return mm(hidden.select(1, hidden.size(1) - 1), decoder.head().t());
+      return decoder.logits(hidden.select(1, hidden.size(1) - 1));
     }
 
     /** True where a token may look: not at padding, not ahead. */
@@ -174,6 +201,7 @@ public final class Generator {
                 Tensors.longs(torch.argmax(logits, new LongOptional(-1), false));
             case Generation.Sampling.Random drawn -> drawn(logits, drawn);
           };
+      steps.add(chosen);
       for (int r = 0; r < rows; r++) {
         if (done[r]) {
           continue;

@@ -2,13 +2,19 @@ package io.holdfast.model;
 
 import io.holdfast.torch.TensorOwner;
 import io.holdfast.torch.Tensors;
+import java.util.ArrayList;
+import java.util.List;
 import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.TensorVector;
+import org.bytedeco.pytorch.global.torch;
 
-/** Keys and values of the tokens that a batch has seen, so that decoding reads them only once. */
+/**
+ * Keys and values of the tokens that a batch has seen, so that decoding reads them only once. A
+ * layer with a sliding window keeps what its window can still reach.
+ */
 public final class KvCache implements AutoCloseable {
   private final TensorOwner owner = new TensorOwner();
-  private final Tensor[] keys;
-  private final Tensor[] values;
+  private final List<Store> stores = new ArrayList<>();
   private final int capacity;
   private int length;
 
@@ -21,13 +27,15 @@ public final class KvCache implements AutoCloseable {
    */
   public KvCache(Architecture architecture, int batch, int capacity) {
     this.capacity = capacity;
-    this.keys = new Tensor[architecture.layers()];
-    this.values = new Tensor[architecture.layers()];
-    for (int layer = 0; layer < keys.length; layer++) {
-      keys[layer] =
-          owner.own(Tensors.zeros(batch, architecture.kvHeads(), capacity, architecture.headDim()));
-      values[layer] =
-          owner.own(Tensors.zeros(batch, architecture.kvHeads(), capacity, architecture.headDim()));
+    for (var layer : architecture.layers()) {
+      // Twice the window: what slides out is dropped once a window, not once a token.
+      int held = layer.window() == 0 ? capacity : Math.min(capacity, 2 * layer.window());
+      stores.add(
+          new Store(
+              layer.window(),
+              owner.own(Tensors.zeros(batch, architecture.kvHeads(), held, architecture.headDim())),
+              owner.own(
+                  Tensors.zeros(batch, architecture.kvHeads(), held, architecture.headDim()))));
     }
   }
 
@@ -36,13 +44,19 @@ public final class KvCache implements AutoCloseable {
     return length;
   }
 
-  /** The keys of a layer after appending {@code [batch, kvHeads, time, headDim]}. */
-  Tensor appendKeys(int layer, Tensor added) {
-    return append(keys[layer], added);
-  }
+  /**
+   * What a layer sees: the last tokens seen, new ones included, {@code [batch, kvHeads, columns,
+   * headDim]}.
+   */
+  record Seen(Tensor keys, Tensor values) {}
 
-  Tensor appendValues(int layer, Tensor added) {
-    return append(values[layer], added);
+  /** Appends {@code [batch, kvHeads, time, headDim]} to a layer. */
+  Seen append(int layer, Tensor keys, Tensor values) {
+    if (length + keys.size(2) > capacity) {
+      throw new IllegalStateException(
+          "the cache holds %d tokens, %d are too many".formatted(capacity, length + keys.size(2)));
+    }
+    return stores.get(layer).append(keys, values);
   }
 
   /** Called once per forward pass, after every layer has appended. */
@@ -50,14 +64,52 @@ public final class KvCache implements AutoCloseable {
     length += tokens;
   }
 
-  private Tensor append(Tensor store, Tensor added) {
-    long tokens = added.size(2);
-    if (length + tokens > capacity) {
-      throw new IllegalStateException(
-          "the cache holds %d tokens, %d are too many".formatted(capacity, length + tokens));
+  /** Forgets everything; the next pass begins at position 0. */
+  public void clear() {
+    length = 0;
+    stores.forEach(store -> store.count = 0);
+  }
+
+  /** One layer: {@code count} tokens at the front of a buffer. */
+  private static final class Store {
+    final int window;
+    final Tensor keys;
+    final Tensor values;
+    int count;
+
+    Store(int window, Tensor keys, Tensor values) {
+      this.window = window;
+      this.keys = keys;
+      this.values = values;
     }
-    store.narrow(2, length, tokens).copy_(added);
-    return store.narrow(2, 0, length + tokens);
+
+    Seen append(Tensor addedKeys, Tensor addedValues) {
+      int time = Math.toIntExact(addedKeys.size(2));
+      if (count + time <= keys.size(2)) {
+        keys.narrow(2, count, time).copy_(addedKeys);
+        values.narrow(2, count, time).copy_(addedValues);
+        count += time;
+        int reach = window == 0 ? count : Math.min(count, window - 1 + time);
+        return new Seen(
+            keys.narrow(2, count - reach, reach), values.narrow(2, count - reach, reach));
+      }
+      // The buffer of a window is full: keep what the window reaches, beside what is new.
+      int reach = Math.min(count, window - 1);
+      var seen =
+          new Seen(
+              joined(keys.narrow(2, count - reach, reach), addedKeys),
+              joined(values.narrow(2, count - reach, reach), addedValues));
+      int kept = (int) Math.min(window - 1, seen.keys().size(2));
+      long from = seen.keys().size(2) - kept;
+      keys.narrow(2, 0, kept).copy_(seen.keys().narrow(2, from, kept));
+      values.narrow(2, 0, kept).copy_(seen.values().narrow(2, from, kept));
+      count = kept;
+      return seen;
+    }
+
+    private static Tensor joined(Tensor before, Tensor added) {
+      return torch.cat(new TensorVector(before, added), 2);
+    }
   }
 
   @Override

@@ -1,7 +1,5 @@
 package io.holdfast.model;
 
-import static org.bytedeco.pytorch.global.torch.mm;
-
 import io.holdfast.torch.NoGrad;
 import io.holdfast.torch.Scope;
 import io.holdfast.torch.Tensors;
@@ -42,8 +40,14 @@ public final class Scorer {
             .sorted(Comparator.comparingInt(i -> sequences.get(i).length))
             .toList();
     var scores = new Score[sequences.size()];
-    for (int start = 0; start < order.size(); start += batch) {
-      var part = order.subList(start, Math.min(start + batch, order.size()));
+    int border = decoder.architecture().shortPositions();
+    for (int start = 0, end; start < order.size(); start = end) {
+      end = Math.min(start + batch, order.size());
+      while (sequences.get(order.get(start)).length <= border
+          && sequences.get(order.get(end - 1)).length > border) {
+        end--;
+      }
+      var part = order.subList(start, end);
       var found = together(part.stream().map(sequences::get).toList());
       for (int i = 0; i < part.size(); i++) {
         scores[part.get(i)] = found.get(i);
@@ -77,7 +81,6 @@ public final class Scorer {
 
   private Score one(Tensor hidden, int[] ids) {
     var logprobs = new float[ids.length - 1];
-    var head = decoder.head();
     for (int start = 0; start < logprobs.length; start += ROWS) {
       int count = Math.min(ROWS, logprobs.length - start);
       try (var scope = Scope.open()) {
@@ -85,13 +88,13 @@ public final class Scorer {
         for (int i = 0; i < count; i++) {
           targets[i] = ids[start + i + 1];
         }
-        var logits = mm(hidden.narrow(0, start, count), head.t());
+        var logits = decoder.logits(hidden.narrow(0, start, count));
         var chosen = logits.log_softmax(1).gather(1, Tensors.of(targets, count, 1));
         System.arraycopy(Tensors.floats(chosen), 0, logprobs, start, count);
       }
     }
     try (var scope = Scope.open()) {
-      var last = mm(hidden.narrow(0, ids.length - 1, 1), head.t());
+      var last = decoder.logits(hidden.narrow(0, ids.length - 1, 1));
       return new Score(logprobs, Tensors.floats(last));
     }
   }

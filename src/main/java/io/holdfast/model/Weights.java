@@ -12,6 +12,7 @@ import java.util.LinkedHashMap;
 import java.util.SequencedMap;
 import java.util.TreeSet;
 import org.bytedeco.pytorch.GeneratorOptional;
+import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
@@ -80,8 +81,8 @@ public final class Weights implements AutoCloseable {
   }
 
   /**
-   * New weights as {@code transformers} initialises them: normal with deviation 0.02, norms one,
-   * biases zero.
+   * New weights as {@code transformers} initialises them: normal with deviation 0.02, the gain of
+   * norms one, biases zero.
    */
   public static Weights random(Architecture architecture, long seed) {
     var weights = new Weights(() -> {});
@@ -92,7 +93,7 @@ public final class Weights implements AutoCloseable {
               (name, shape) -> {
                 var tensor = Tensors.empty(shape);
                 if (name.endsWith("norm.weight")) {
-                  tensor.fill_(new org.bytedeco.pytorch.Scalar(1.0f));
+                  tensor.fill_(new Scalar(architecture.norms().onePlus() ? 0 : 1));
                 } else if (name.endsWith(".bias")) {
                   tensor.zero_();
                 } else {
@@ -145,27 +146,50 @@ public final class Weights implements AutoCloseable {
   /** The name and shape of every weight that an architecture needs. */
   static SequencedMap<String, long[]> shapes(Architecture a) {
     var shapes = new LinkedHashMap<String, long[]>();
-    long query = (long) a.heads() * a.headDim();
-    long keyValue = (long) a.kvHeads() * a.headDim();
     shapes.put("model.embed_tokens.weight", new long[] {a.vocabulary(), a.hidden()});
-    for (int layer = 0; layer < a.layers(); layer++) {
-      var prefix = "model.layers." + layer + ".";
-      shapes.put(prefix + "input_layernorm.weight", new long[] {a.hidden()});
-      var attention = prefix + "self_attn.";
-      linear(shapes, attention + "q_proj", query, a.hidden(), a.attentionBias());
-      linear(shapes, attention + "k_proj", keyValue, a.hidden(), a.attentionBias());
-      linear(shapes, attention + "v_proj", keyValue, a.hidden(), a.attentionBias());
-      linear(shapes, attention + "o_proj", a.hidden(), query, a.attentionBias());
-      shapes.put(prefix + "post_attention_layernorm.weight", new long[] {a.hidden()});
-      linear(shapes, prefix + "mlp.gate_proj", a.intermediate(), a.hidden(), a.mlpBias());
-      linear(shapes, prefix + "mlp.up_proj", a.intermediate(), a.hidden(), a.mlpBias());
-      linear(shapes, prefix + "mlp.down_proj", a.hidden(), a.intermediate(), a.mlpBias());
+    for (int layer = 0; layer < a.depth(); layer++) {
+      block(shapes, "model.layers." + layer + ".", a);
     }
     shapes.put("model.norm.weight", new long[] {a.hidden()});
     if (!a.tied()) {
       shapes.put("lm_head.weight", new long[] {a.vocabulary(), a.hidden()});
     }
     return shapes;
+  }
+
+  private static void block(SequencedMap<String, long[]> shapes, String prefix, Architecture a) {
+    long query = (long) a.heads() * a.headDim();
+    long keyValue = (long) a.kvHeads() * a.headDim();
+    long[] width = {a.hidden()};
+    long[] head = {a.headDim()};
+    var attention = prefix + "self_attn.";
+    boolean inputBias = a.attention().inputBias();
+    shapes.put(prefix + "input_layernorm.weight", width);
+    if (a.attention().fused()) {
+      linear(shapes, attention + "qkv_proj", query + 2 * keyValue, a.hidden(), inputBias);
+    } else {
+      linear(shapes, attention + "q_proj", query, a.hidden(), inputBias);
+      linear(shapes, attention + "k_proj", keyValue, a.hidden(), inputBias);
+      linear(shapes, attention + "v_proj", keyValue, a.hidden(), inputBias);
+    }
+    linear(shapes, attention + "o_proj", a.hidden(), query, a.attention().outputBias());
+    if (a.norms().queryKey()) {
+      shapes.put(attention + "q_norm.weight", head);
+      shapes.put(attention + "k_norm.weight", head);
+    }
+    shapes.put(prefix + "post_attention_layernorm.weight", width);
+    if (a.norms().sandwich()) {
+      shapes.put(prefix + "pre_feedforward_layernorm.weight", width);
+      shapes.put(prefix + "post_feedforward_layernorm.weight", width);
+    }
+    boolean mlpBias = a.mlp().bias();
+    if (a.mlp().fused()) {
+      linear(shapes, prefix + "mlp.gate_up_proj", 2L * a.intermediate(), a.hidden(), mlpBias);
+    } else {
+      linear(shapes, prefix + "mlp.gate_proj", a.intermediate(), a.hidden(), mlpBias);
+      linear(shapes, prefix + "mlp.up_proj", a.intermediate(), a.hidden(), mlpBias);
+    }
+    linear(shapes, prefix + "mlp.down_proj", a.hidden(), a.intermediate(), mlpBias);
   }
 
   private static void linear(

@@ -10,6 +10,7 @@ import io.holdfast.torch.Tensors;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
 
 /**
@@ -30,6 +31,7 @@ public final class FusedHead {
   private final Tensor weight;
   private final Tensor referenceWeight;
   private final KlDirection direction;
+  private final double cap;
 
   /**
    * A head.
@@ -37,12 +39,15 @@ public final class FusedHead {
    * @param weight {@code [V, d]}; its gradient is accumulated where it asks for one
    * @param referenceWeight {@code [V, d]} of the reference model, or null where nothing needs it
    * @param direction of the divergence
+   * @param cap c in {@code c tanh(logits / c)}, 0 for none
    */
-  public FusedHead(Kernels kernels, Tensor weight, Tensor referenceWeight, KlDirection direction) {
+  public FusedHead(
+      Kernels kernels, Tensor weight, Tensor referenceWeight, KlDirection direction, double cap) {
     this.kernels = kernels;
     this.weight = weight;
     this.referenceWeight = referenceWeight;
     this.direction = direction;
+    this.cap = cap;
   }
 
   /**
@@ -116,6 +121,10 @@ public final class FusedHead {
     var head = weight.detach();
     var logits = mm(selected, head.t());
     var referenceLogits = reference == null ? null : mm(reference, referenceWeight.t());
+    var bent = cap == 0 ? null : cap(logits);
+    if (cap != 0 && referenceLogits != null) {
+      cap(referenceLogits);
+    }
     var ceWeight = floats(arena, rows.ceWeight(), start, count);
     var klWeight = reference == null ? null : floats(arena, rows.klWeight(), start, count);
     var ce = arena.allocate(ValueLayout.JAVA_FLOAT, count);
@@ -131,11 +140,22 @@ public final class FusedHead {
         direction,
         ce,
         kl);
+    if (bent != null) {
+      // d(c tanh(x / c)) = 1 - tanh^2
+      logits.mul_(bent.square_().neg_().add_(new Scalar(1)));
+    }
     gradient.index_copy_(0, index, mm(logits, head));
     if (weight.requires_grad()) {
       accumulate(mm(logits.t(), selected));
     }
     return sums(rows, start, count, ce, kl);
+  }
+
+  /** Caps in place; returns the tanh. */
+  private Tensor cap(Tensor logits) {
+    var bent = logits.div_(new Scalar(cap)).tanh();
+    logits.copy_(bent).mul_(new Scalar(cap));
+    return bent;
   }
 
   private void accumulate(Tensor part) {

@@ -80,7 +80,7 @@ final class GuardAssembly {
             .basis()
             .map(file -> SafetySubspace.load(file, modelHash))
             .orElseGet(() -> fitted(settings));
-    int slots = reference.architecture().layers();
+    int slots = reference.architecture().depth();
     for (int layer : subspace.layers()) {
       if (layer > slots) {
         throw HoldfastException.usage(
@@ -135,7 +135,7 @@ final class GuardAssembly {
   }
 
   private List<Integer> layers(GuardConfig.Subspace settings) {
-    int slots = reference.architecture().layers();
+    int slots = reference.architecture().depth();
     if (settings.layers().isEmpty()) {
       return IntStream.range(1, slots).boxed().toList();
     }

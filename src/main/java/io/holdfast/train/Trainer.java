@@ -79,7 +79,11 @@ public final class Trainer {
     this.anchorOrder = new DataOrder(plan.seed() + 1, true, Math.max(1, anchors.size()));
     this.head =
         new FusedHead(
-            kernels, model.head(), reference == null ? null : reference.head(), direction);
+            kernels,
+            model.head(),
+            reference == null ? null : reference.head(),
+            direction,
+            model.architecture().logitCap());
   }
 
   /** Steps done. */

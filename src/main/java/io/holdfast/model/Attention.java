@@ -1,0 +1,105 @@
+package io.holdfast.model;
+
+import static org.bytedeco.pytorch.global.torch.scaled_dot_product_attention;
+
+import org.bytedeco.pytorch.DoubleOptional;
+import org.bytedeco.pytorch.Scalar;
+import org.bytedeco.pytorch.ScalarTypeOptional;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.TensorOptional;
+import org.bytedeco.pytorch.global.torch.ScalarType;
+
+/**
+ * Self-attention of one block, with grouped queries where {@code kvHeads < heads} (Ainslie et al.
+ * 2023).
+ *
+ * @param inputs query, key and value projections, or the one that computes all three
+ * @param queryNorm per head before the rotation, or null
+ * @param keyNorm per head before the rotation, or null
+ */
+record Attention(
+    Architecture architecture,
+    int layer,
+    Projection[] inputs,
+    Projection output,
+    Norm queryNorm,
+    Norm keyNorm) {
+
+  /**
+   * What attention adds to the residual stream.
+   *
+   * @param x {@code [batch, time, d]}, normed
+   */
+  Tensor apply(
+      Tensor x, KvCache cache, Sight sight, Rotations.Rotation rotation, AdapterMode mode) {
+    int heads = architecture.heads();
+    int kvHeads = architecture.kvHeads();
+    Tensor query;
+    Tensor key;
+    Tensor value;
+    if (architecture.attention().fused()) {
+      var all = inputs[0].apply(x, mode);
+      long width = (long) heads * architecture.headDim();
+      long kvWidth = (long) kvHeads * architecture.headDim();
+      query = split(all.narrow(-1, 0, width), heads);
+      key = split(all.narrow(-1, width, kvWidth), kvHeads);
+      value = split(all.narrow(-1, width + kvWidth, kvWidth), kvHeads);
+    } else {
+      query = split(inputs[0].apply(x, mode), heads);
+      key = split(inputs[1].apply(x, mode), kvHeads);
+      value = split(inputs[2].apply(x, mode), kvHeads);
+    }
+    query = rotation.apply(queryNorm == null ? query : queryNorm.apply(query));
+    key = rotation.apply(keyNorm == null ? key : keyNorm.apply(key));
+    if (cache != null) {
+      var seen = cache.append(layer, key, value);
+      key = seen.keys();
+      value = seen.values();
+    }
+    var mixed = attend(query, repeated(key), repeated(value), sight);
+    return output.apply(
+        mixed.transpose(1, 2).reshape(x.size(0), x.size(1), (long) heads * architecture.headDim()),
+        mode);
+  }
+
+  private Tensor attend(Tensor query, Tensor key, Tensor value, Sight sight) {
+    int window = architecture.layers().get(layer).window();
+    if (architecture.attention().cap() > 0) {
+      return capped(query, key, value, sight.explicit(window, key.size(2)));
+    }
+    boolean causal = sight.causal(window);
+    var mask = sight.mask(window, key.size(2));
+    var allowed = mask == null ? new TensorOptional() : new TensorOptional(mask);
+    var scale = new DoubleOptional(architecture.attention().scale());
+    return scaled_dot_product_attention(query, key, value, allowed, 0.0, causal, scale, false);
+  }
+
+  /** Scores pass through {@code cap tanh(./cap)} before the mask (Gemma 2). */
+  private Tensor capped(Tensor query, Tensor key, Tensor value, Tensor mask) {
+    double cap = architecture.attention().cap();
+    var scores = query.matmul(key.transpose(2, 3));
+    scores = scores.mul(new Scalar(architecture.attention().scale() / cap)).tanh();
+    scores = scores.mul(new Scalar(cap));
+    if (mask != null) {
+      scores = scores.masked_fill(mask.logical_not(), new Scalar(Double.NEGATIVE_INFINITY));
+    }
+    var weights = scores.softmax(-1, new ScalarTypeOptional(ScalarType.Float));
+    return weights.to(value.scalar_type()).matmul(value);
+  }
+
+  /** {@code [batch, time, heads * headDim] -> [batch, heads, time, headDim]}. */
+  private Tensor split(Tensor x, int heads) {
+    return x.unflatten(-1, heads, architecture.headDim()).transpose(1, 2);
+  }
+
+  /** Each key or value head once for every query head that shares it. */
+  private Tensor repeated(Tensor x) {
+    int times = architecture.heads() / architecture.kvHeads();
+    if (times == 1) {
+      return x;
+    }
+    return x.unsqueeze(2)
+        .expand(x.size(0), x.size(1), times, x.size(2), x.size(3))
+        .reshape(x.size(0), x.size(1) * times, x.size(2), x.size(3));
+  }
+}

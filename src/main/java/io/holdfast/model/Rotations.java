@@ -1,0 +1,77 @@
+package io.holdfast.model;
+
+import io.holdfast.torch.TensorOwner;
+import java.util.HashMap;
+import java.util.Map;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.TensorVector;
+import org.bytedeco.pytorch.global.torch;
+
+/** The rotary tables of a decoder, made once and grown when sequences do. */
+final class Rotations {
+  private record Key(Rope rope, boolean beyond) {}
+
+  private final TensorOwner owner;
+  private final Map<Key, Tensor> tables = new HashMap<>();
+
+  Rotations(TensorOwner owner) {
+    this.owner = owner;
+  }
+
+  /**
+   * Cosines and signed sines for the tokens of one pass.
+   *
+   * @param cos {@code [batch or 1, 1, time, width]}
+   * @param sin like {@code cos}
+   */
+  record Rotation(Tensor cos, Tensor sin, long width) {
+    /**
+     * Turns the first {@code width} values of each head of {@code [batch, heads, time, headDim]}.
+     */
+    Tensor apply(Tensor x) {
+      long rest = x.size(-1) - width;
+      if (rest == 0) {
+        return turned(x);
+      }
+      var parts = new TensorVector(turned(x.narrow(-1, 0, width)), x.narrow(-1, width, rest));
+      return torch.cat(parts, -1);
+    }
+
+    private Tensor turned(Tensor x) {
+      return x.mul(cos).addcmul(x.roll(new long[] {width / 2}, -1), sin);
+    }
+  }
+
+  /** The rotation of one pass for one embedding. */
+  Rotation of(Rope rope, Tokens tokens) {
+    int time = Math.toIntExact(tokens.ids().size(1));
+    int start = tokens.cache() == null ? 0 : tokens.cache().length();
+    var table = table(rope, start + time);
+    var cos = table.select(0, 0);
+    var sin = table.select(0, 1);
+    if (tokens.positions() == null) {
+      return new Rotation(cos.narrow(0, start, time), sin.narrow(0, start, time), rope.width());
+    }
+    long batch = tokens.positions().size(0);
+    var flat = tokens.positions().reshape(-1);
+    return new Rotation(
+        cos.index_select(0, flat).view(batch, 1, time, rope.width()),
+        sin.index_select(0, flat).view(batch, 1, time, rope.width()),
+        rope.width());
+  }
+
+  private Tensor table(Rope rope, int positions) {
+    var key = new Key(rope, positions > rope.shortPositions());
+    var table = tables.get(key);
+    if (table != null && table.size(1) >= positions) {
+      return table;
+    }
+    int wanted = Math.max(256, Integer.highestOneBit(Math.max(1, positions - 1)) << 1);
+    var made = owner.own(rope.table(wanted, key.beyond()));
+    if (table != null) {
+      owner.release(table);
+    }
+    tables.put(key, made);
+    return made;
+  }
+}
