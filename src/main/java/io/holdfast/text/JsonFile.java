@@ -1,8 +1,8 @@
 package io.holdfast.text;
 
 import com.fasterxml.jackson.core.JsonProcessingException;
-import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.holdfast.HoldfastException;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -15,16 +15,16 @@ final class JsonFile {
 
   private JsonFile() {}
 
-  static Optional<JsonNode> read(Path file) {
+  static Optional<ObjectNode> read(Path file) {
     if (!Files.isRegularFile(file)) {
       return Optional.empty();
     }
     try {
       var json = JSON.readTree(file.toFile());
-      if (!json.isObject()) {
-        throw HoldfastException.input("%s: is not a JSON object", file);
+      if (json instanceof ObjectNode object) {
+        return Optional.of(object);
       }
-      return Optional.of(json);
+      throw HoldfastException.input("%s: is not a JSON object", file);
     } catch (JsonProcessingException e) {
       throw HoldfastException.input(
               "%s: line %d: is not JSON (%s). The file is damaged; copy it again.",

@@ -1,45 +1,52 @@
 package io.holdfast.text;
 
-import ai.djl.huggingface.tokenizers.HuggingFaceTokenizer;
+import ai.djl.huggingface.tokenizers.jni.LibUtils;
+import ai.djl.huggingface.tokenizers.jni.TokenizersLibrary;
 import io.holdfast.HoldfastException;
-import java.io.ByteArrayInputStream;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
+import java.util.HashMap;
 import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.SortedSet;
 import java.util.TreeSet;
+import java.util.function.LongFunction;
+import java.util.stream.Collectors;
 import java.util.stream.LongStream;
+import java.util.stream.Stream;
 
 /**
  * A model's tokenizer, read from the {@code tokenizer.json} of its folder and run by Hugging Face's
- * own library. Nothing is downloaded, and nothing is ever truncated or padded here, whatever the
- * file says. Safe to use from several threads.
+ * own library, with the added and special tokens of the folder's other files and the rules of the
+ * tokenizer class it names, as {@code AutoTokenizer} of transformers 5 does. Nothing is downloaded,
+ * and nothing is ever truncated or padded here, whatever the file says. Safe to use from several
+ * threads until it is closed.
  */
 public final class Tokenizer implements AutoCloseable {
-  private static final Map<String, String> AS_IS =
-      Map.of("truncation", "false", "padding", "false", "addSpecialTokens", "true");
+  private static final TokenizersLibrary LIBRARY = TokenizersLibrary.LIB;
 
   static {
     // The library's host reports its use and fetches natives over the network unless told not to.
     System.setProperty("ai.djl.offline", "true");
     System.setProperty("OPT_OUT_TRACKING", "true");
+    LibUtils.checkStatus();
   }
 
   private final Path folder;
-  private final HuggingFaceTokenizer library;
+  private final TokenizerConfig config;
   private final Vocabulary vocabulary;
-  private final SpecialTokens special;
+  private final int size;
+  private long handle;
 
-  private Tokenizer(
-      Path folder, HuggingFaceTokenizer library, Vocabulary vocabulary, SpecialTokens special) {
+  private Tokenizer(Path folder, TokenizerConfig config, Vocabulary vocabulary, long handle) {
     this.folder = folder;
-    this.library = library;
+    this.config = config;
     this.vocabulary = vocabulary;
-    this.special = special;
+    this.size = vocabulary.size();
+    this.handle = handle;
   }
 
   /**
@@ -58,26 +65,44 @@ public final class Tokenizer implements AutoCloseable {
    * @throws HoldfastException if there is no tokenizer or it cannot be read
    */
   public static Tokenizer load(Path modelFolder) {
-    var file = modelFolder.resolve("tokenizer.json");
-    if (!Files.isRegularFile(file)) {
+    var path = modelFolder.resolve("tokenizer.json");
+    if (!Files.isRegularFile(path)) {
       throw HoldfastException.input(
-          "%s: there is no tokenizer.json. Save the model's fast tokenizer beside its weights"
-              + " (in transformers: tokenizer.save_pretrained(folder)).",
-          file);
+          "%s: there is no tokenizer.json%s. Save the model's fast tokenizer beside its weights (in"
+              + " transformers: AutoTokenizer.from_pretrained(folder).save_pretrained(folder)).",
+          path, others(modelFolder));
     }
     try {
-      byte[] bytes = Files.readAllBytes(file);
-      var vocabulary = Vocabulary.read(file, bytes);
-      var special = SpecialTokens.read(modelFolder);
-      return new Tokenizer(modelFolder, library(file, bytes), vocabulary, special);
+      var file = TokenizerFile.read(path, Files.readAllBytes(path));
+      var read = TokenizerConfig.read(modelFolder);
+      var own = TokenizerClass.of(modelFolder, read, file);
+      var defaults = new HashMap<>(own.map(TokenizerClass::special).orElse(Map.of()));
+      file.padToken().ifPresent(token -> defaults.put("pad_token", token));
+      var config = read.withDefaults(defaults);
+      var vocabulary = Vocabulary.of(file, config, own.isPresent());
+      boolean asItIs = own.isEmpty() && vocabulary.added().equals(file.added());
+      long handle = create(path, asItIs ? file.text() : file.with(vocabulary.added(), own));
+      return new Tokenizer(modelFolder, config, vocabulary, handle);
     } catch (IOException e) {
-      throw HoldfastException.input("%s: cannot be read (%s)", file, e.getMessage()).causedBy(e);
+      throw HoldfastException.input("%s: cannot be read (%s)", path, e.getMessage()).causedBy(e);
     }
   }
 
-  private static HuggingFaceTokenizer library(Path file, byte[] bytes) throws IOException {
+  /** What there is instead: a person who sees the name of that file knows what is meant. */
+  private static String others(Path folder) {
+    var others =
+        Stream.of("tokenizer.model", "tekken.json", "vocab.json", "tiktoken.model")
+            .filter(name -> Files.exists(folder.resolve(name)))
+            .collect(Collectors.joining(", "));
+    return others.isEmpty() ? "" : ", only " + others + ", which is not read";
+  }
+
+  private static long create(Path file, String json) {
     try {
-      return HuggingFaceTokenizer.newInstance(new ByteArrayInputStream(bytes), AS_IS, null);
+      long handle = LIBRARY.createTokenizerFromString(json);
+      LIBRARY.disableTruncation(handle);
+      LIBRARY.disablePadding(handle);
+      return handle;
     } catch (RuntimeException e) {
       throw HoldfastException.input(
               "%s: is not a tokenizer that this version can read (%s). Save it again with a current"
@@ -94,22 +119,37 @@ public final class Tokenizer implements AutoCloseable {
    *     special tokens that are written out in the text are recognised either way
    */
   public int[] encode(String text, boolean addSpecialTokens) {
-    return ids(library.encode(text, addSpecialTokens, false).getIds());
+    return encoded(text, addSpecialTokens, encoding -> ids(LIBRARY.getTokenIds(encoding)));
   }
 
   /** As {@link #encode}, with the characters of each token. */
   Spanned encodeSpanned(String text, boolean addSpecialTokens) {
-    var encoding = library.encode(text, addSpecialTokens, false);
-    var spans = encoding.getCharTokenSpans();
-    var start = new int[spans.length];
-    var end = new int[spans.length];
-    for (int i = 0; i < spans.length; i++) {
-      if (spans[i] != null) {
-        start[i] = spans[i].getStart();
-        end[i] = spans[i].getEnd();
-      }
+    return encoded(
+        text,
+        addSpecialTokens,
+        encoding -> {
+          int[] ids = ids(LIBRARY.getTokenIds(encoding));
+          var spans = LIBRARY.getTokenCharSpans(encoding);
+          var start = new int[ids.length];
+          var end = new int[ids.length];
+          for (int i = 0; i < ids.length; i++) {
+            if (spans[i] != null) {
+              start[i] = spans[i].getStart();
+              end[i] = spans[i].getEnd();
+            }
+          }
+          return new Spanned(ids, start, end);
+        });
+  }
+
+  /** Only what is asked for crosses from the library: the rest costs more than the encoding. */
+  private <T> T encoded(String text, boolean addSpecialTokens, LongFunction<T> read) {
+    long encoding = LIBRARY.encode(open(), text, addSpecialTokens);
+    try {
+      return read.apply(encoding);
+    } finally {
+      LIBRARY.deleteEncoding(encoding);
     }
-    return new Spanned(ids(encoding.getIds()), start, end);
   }
 
   /**
@@ -118,12 +158,19 @@ public final class Tokenizer implements AutoCloseable {
    * @param skipSpecial whether special tokens leave no trace in the text
    */
   public String decode(int[] ids, boolean skipSpecial) {
-    return library.decode(Arrays.stream(ids).asLongStream().toArray(), skipSpecial);
+    return LIBRARY.decode(open(), Arrays.stream(ids).asLongStream().toArray(), skipSpecial);
+  }
+
+  private long open() {
+    if (handle == 0) {
+      throw new IllegalStateException(folder + ": its tokenizer is closed");
+    }
+    return handle;
   }
 
   /** One more than the largest token id, added tokens included. */
   public int vocabularySize() {
-    return vocabulary.size();
+    return size;
   }
 
   /** The id of a token by its exact name in the vocabulary, for example {@code <|im_end|>}. */
@@ -133,7 +180,7 @@ public final class Tokenizer implements AutoCloseable {
 
   /** Whether an id is an added token, such as an end of turn. */
   public boolean isAdded(int id) {
-    return vocabulary.added().contains(id);
+    return vocabulary.added().containsKey(id);
   }
 
   /** The folder it was read from. */
@@ -143,12 +190,12 @@ public final class Tokenizer implements AutoCloseable {
 
   /** Begin-of-sequence token, where the model has one. */
   public OptionalInt bosId() {
-    return special.id("bos_token", vocabulary);
+    return namedId("bos_token");
   }
 
   /** End-of-sequence token, where the model has one. */
   public OptionalInt eosId() {
-    return special.id("eos_token", vocabulary);
+    return namedId("eos_token");
   }
 
   /**
@@ -156,41 +203,68 @@ public final class Tokenizer implements AutoCloseable {
    * masked, so that its value never reaches a result.
    */
   public int padId() {
-    return special.id("pad_token", vocabulary).orElseGet(() -> eosId().orElse(0));
+    return namedId("pad_token").orElseGet(() -> eosId().orElse(0));
+  }
+
+  /** The longest text that the model was made for, in tokens, where the folder says so. */
+  public OptionalInt maxLength() {
+    return config.maxLength();
   }
 
   /**
    * The tokens that end an answer: the tokenizer's end of sequence, and those of the folder's
-   * {@code generation_config.json}.
+   * {@code generation_config.json} or, where that names none, of its {@code config.json}. Empty
+   * where nothing names one: then an answer ends by its length alone.
+   *
+   * @throws HoldfastException if {@code eos_token_id} is neither an id nor a list of ids
    */
   public SortedSet<Integer> endOfText() {
-    var ids = new TreeSet<Integer>();
+    var ids =
+        Stream.of("generation_config.json", "config.json")
+            .map(this::eosIds)
+            .filter(found -> !found.isEmpty())
+            .findFirst()
+            .orElseGet(TreeSet::new);
     eosId().ifPresent(ids::add);
-    JsonFile.read(folder.resolve("generation_config.json"))
-        .map(json -> json.path("eos_token_id"))
-        .ifPresent(
-            eos -> {
-              if (eos.isInt()) {
-                ids.add(eos.intValue());
-              }
-              eos.forEach(id -> ids.add(id.asInt()));
-            });
     return ids;
+  }
+
+  private TreeSet<Integer> eosIds(String name) {
+    var file = folder.resolve(name);
+    var ids = new TreeSet<Integer>();
+    var eos = JsonFile.read(file).map(json -> json.path("eos_token_id"));
+    for (var id : eos.isPresent() && eos.get().isArray() ? eos.get() : eos.stream().toList()) {
+      if (id.isIntegralNumber()) {
+        ids.add(id.intValue());
+      } else if (!id.isNull() && !id.isMissingNode()) {
+        throw HoldfastException.input(
+            "%s: eos_token_id must be a token id or a list of token ids, not %s", file, id);
+      }
+    }
+    return ids;
+  }
+
+  private OptionalInt namedId(String name) {
+    return named(name).map(vocabulary::id).orElse(OptionalInt.empty());
   }
 
   /** Text of a named special token, such as {@code eos_token}. */
   public Optional<String> named(String name) {
-    return Optional.ofNullable(special.text().get(name));
+    return Optional.ofNullable(config.named().get(name)).map(AddedToken::content);
   }
 
   /** Text of the named special tokens, {@code bos_token} to {@code <s>} and the like. */
   public Map<String, String> specialTokens() {
-    return special.text();
+    return config.named().entrySet().stream()
+        .collect(Collectors.toMap(Map.Entry::getKey, token -> token.getValue().content()));
   }
 
   @Override
   public void close() {
-    library.close();
+    if (handle != 0) {
+      LIBRARY.deleteTokenizer(handle);
+      handle = 0;
+    }
   }
 
   private static int[] ids(long[] ids) {

@@ -1,52 +1,42 @@
 package io.holdfast.text;
 
-import com.fasterxml.jackson.core.JsonFactory;
-import com.fasterxml.jackson.core.JsonParser;
-import com.fasterxml.jackson.core.JsonProcessingException;
-import com.fasterxml.jackson.core.JsonToken;
-import io.holdfast.HoldfastException;
-import java.io.IOException;
-import java.nio.file.Path;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.Map;
 import java.util.OptionalInt;
-import java.util.Set;
+import java.util.TreeMap;
+import java.util.stream.Stream;
 
 /**
- * Names and ids of all tokens, added tokens included.
+ * Names and ids of all tokens.
  *
- * @param added ids of the added tokens, such as an end of turn
- * @param size one more than the largest id
+ * @param ids by name, added tokens included
+ * @param added the added tokens by id
+ * @param base how many tokens the model of the tokenizer has
  */
-record Vocabulary(Map<String, Integer> ids, Set<Integer> added, int size) {
-  /** Streams through {@code tokenizer.json}, which can hold hundreds of thousands of entries. */
-  static Vocabulary read(Path file, byte[] bytes) throws IOException {
-    var ids = new HashMap<String, Integer>();
-    var added = new HashSet<Integer>();
-    try (var json = new JsonFactory().createParser(bytes)) {
-      if (json.nextToken() != JsonToken.START_OBJECT) {
-        throw HoldfastException.input("%s: is not a JSON object", file);
-      }
-      while (json.nextToken() == JsonToken.FIELD_NAME) {
-        var field = json.currentName();
-        var value = json.nextToken();
-        if (field.equals("added_tokens") && value == JsonToken.START_ARRAY) {
-          addedTokens(json, ids, added);
-        } else if (field.equals("model") && value == JsonToken.START_OBJECT) {
-          model(json, ids);
-        } else {
-          json.skipChildren();
-        }
-      }
-    } catch (JsonProcessingException e) {
-      throw HoldfastException.input(
-              "%s: line %d: is not JSON (%s). The file is damaged; copy it again.",
-              file, e.getLocation().getLineNr(), e.getOriginalMessage())
-          .causedBy(e);
+record Vocabulary(Map<String, Integer> ids, TreeMap<Integer, AddedToken> added, int base) {
+  /**
+   * The tokens of a file and what its folder adds to them, in the order of transformers: what is
+   * listed replaces tokens of the same text; special tokens, with a name and without, are added
+   * where they are not there.
+   *
+   * @param rebuilt whether the file's own added tokens count only where the folder lists none
+   */
+  static Vocabulary of(TokenizerFile file, TokenizerConfig config, boolean rebuilt) {
+    var ids = new HashMap<>(file.vocabulary());
+    var vocabulary = new Vocabulary(ids, new TreeMap<>(), ids.size());
+    if (!rebuilt) {
+      file.added().forEach(vocabulary::put);
+    } else if (!config.json().has("added_tokens_decoder")) {
+      file.added().values().forEach(vocabulary::add);
     }
-    int largest = ids.values().stream().mapToInt(Integer::intValue).max().orElse(-1);
-    return new Vocabulary(ids, added, largest + 1);
+    config.listed().values().forEach(vocabulary::add);
+    var known = new HashSet<String>();
+    vocabulary.added.values().forEach(token -> known.add(token.content()));
+    Stream.concat(config.named().values().stream(), config.extra().stream())
+        .filter(token -> known.add(token.content()))
+        .forEach(vocabulary::add);
+    return vocabulary;
   }
 
   OptionalInt id(String token) {
@@ -54,53 +44,21 @@ record Vocabulary(Map<String, Integer> ids, Set<Integer> added, int size) {
     return id == null ? OptionalInt.empty() : OptionalInt.of(id);
   }
 
-  private static void model(JsonParser json, Map<String, Integer> ids) throws IOException {
-    while (json.nextToken() == JsonToken.FIELD_NAME) {
-      var field = json.currentName();
-      var value = json.nextToken();
-      if (!field.equals("vocab")) {
-        json.skipChildren();
-      } else if (value == JsonToken.START_OBJECT) {
-        while (json.nextToken() == JsonToken.FIELD_NAME) {
-          var token = json.currentName();
-          json.nextToken();
-          ids.put(token, json.getIntValue());
-        }
-      } else {
-        scored(json, ids);
-      }
-    }
+  /** One more than the largest id. */
+  int size() {
+    return ids.values().stream().mapToInt(Integer::intValue).max().orElse(-1) + 1;
   }
 
-  /** Unigram models list {@code [token, score]}; the place in the list is the id. */
-  private static void scored(JsonParser json, Map<String, Integer> ids) throws IOException {
-    for (int id = 0; json.nextToken() == JsonToken.START_ARRAY; id++) {
-      json.nextToken();
-      ids.put(json.getText(), id);
-      while (json.nextToken() != JsonToken.END_ARRAY) {
-        json.skipChildren();
-      }
-    }
+  private void put(int id, AddedToken token) {
+    ids.put(token.content(), id);
+    added.put(id, token);
   }
 
-  private static void addedTokens(JsonParser json, Map<String, Integer> ids, Set<Integer> added)
-      throws IOException {
-    while (json.nextToken() == JsonToken.START_OBJECT) {
-      String content = null;
-      int id = -1;
-      while (json.nextToken() == JsonToken.FIELD_NAME) {
-        var field = json.currentName();
-        json.nextToken();
-        switch (field) {
-          case "content" -> content = json.getText();
-          case "id" -> id = json.getIntValue();
-          default -> json.skipChildren();
-        }
-      }
-      if (content != null && id >= 0) {
-        ids.put(content, id);
-        added.add(id);
-      }
+  /** A token that has its id already keeps it, another gets the next. */
+  private void add(AddedToken token) {
+    if (!token.content().isEmpty()) {
+      int next = added.isEmpty() ? base : Math.max(base, added.lastKey() + 1);
+      put(ids.getOrDefault(token.content(), next), token);
     }
   }
 }
