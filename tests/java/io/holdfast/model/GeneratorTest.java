@@ -47,7 +47,7 @@ class GeneratorTest {
 
   private static Generation random(long seed, double temperature, double topP, int topK) {
     return new Generation(
-        12, Set.of(), new Generation.Sampling.Random(temperature, topP, topK, seed));
+        12, Set.of(), new Generation.Sampling.Random(temperature, topK, topP, 0, seed));
   }
 
   private static void assertSame(List<int[]> expected, List<int[]> actual) {
@@ -71,6 +71,24 @@ class GeneratorTest {
     assertFalse(Arrays.equals(alone.get(0), alone.get(4)));
   }
 
+  /** A seed is not the next one's draws a step later, nor is a row. */
+  @Test
+  void seedsAndRowsShareNoDraws() {
+    var prompts = java.util.Collections.nCopies(6, PROMPTS.getFirst());
+    var seen = new TreeSet<Double>();
+    int count = 0;
+    for (long seed = 0; seed < 6; seed++) {
+      var settings = random(seed, 1, 1, 0);
+      for (int index = 0; index < prompts.size(); index++) {
+        var row = new DecodedRow(new Generator.Prompt(index, prompts.get(index)), settings);
+        for (int draw = 0; draw < 10; draw++, count++) {
+          seen.add(row.uniform());
+        }
+      }
+    }
+    assertEquals(count, seen.size());
+  }
+
   @Test
   void oneTokenToChooseFromIsGreedy() {
     var greedy = generate(5, Generation.greedy(12, Set.of()));
@@ -86,7 +104,7 @@ class GeneratorTest {
     for (int i = 0; i < draws; i++) {
       prompts.add(new int[] {5, 17, 40});
     }
-    var settings = new Generation(1, Set.of(), new Generation.Sampling.Random(0.7, 1, 4, 3));
+    var settings = new Generation(1, Set.of(), new Generation.Sampling.Random(0.7, 4, 1, 0, 3));
     var counts = new int[decoder.architecture().vocabulary()];
     new Generator(decoder, Tap.NONE, 500)
         .generate(prompts, settings)
@@ -134,7 +152,7 @@ class GeneratorTest {
     }
     assertTrue(nucleus.size() > 1 && nucleus.size() < logits.length, "says nothing: " + nucleus);
     var many = java.util.Collections.nCopies(600, PROMPTS.getFirst());
-    var settings = new Generation(1, Set.of(), new Generation.Sampling.Random(1, 0.5, 0, 5));
+    var settings = new Generation(1, Set.of(), new Generation.Sampling.Random(1, 0, 0.5, 0, 5));
     var drawn = new TreeSet<Integer>();
     new Generator(decoder, Tap.NONE, 300)
         .generate(many, settings)

@@ -88,7 +88,7 @@ final class Generate implements Runnable {
       Sampling sampling =
           temperature == null
               ? new Sampling.Greedy()
-              : new Sampling.Random(temperature, topP, topK, seed);
+              : new Sampling.Random(temperature, topK, topP, 0, seed);
       var answers =
           new Generator(decoder, Tap.NONE, batchSize)
               .generate(prompts, new Generation(maxNewTokens, stops, sampling));

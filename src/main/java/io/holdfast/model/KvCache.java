@@ -1,5 +1,6 @@
 package io.holdfast.model;
 
+import io.holdfast.torch.Scope;
 import io.holdfast.torch.TensorOwner;
 import io.holdfast.torch.Tensors;
 import java.util.ArrayList;
@@ -16,6 +17,7 @@ public final class KvCache implements AutoCloseable {
   private final TensorOwner owner = new TensorOwner();
   private final List<Store> stores = new ArrayList<>();
   private final int capacity;
+  private int rows;
   private int length;
 
   /**
@@ -26,16 +28,18 @@ public final class KvCache implements AutoCloseable {
    * @param capacity tokens it can hold for each
    */
   public KvCache(Architecture architecture, int batch, int capacity) {
+    this.rows = batch;
     this.capacity = capacity;
     for (var layer : architecture.layers()) {
       // Twice the window: what slides out is dropped once a window, not once a token.
       int held = layer.window() == 0 ? capacity : Math.min(capacity, 2 * layer.window());
       stores.add(
+          // Memory that no token has touched is not resident.
           new Store(
               layer.window(),
-              owner.own(Tensors.zeros(batch, architecture.kvHeads(), held, architecture.headDim())),
+              owner.own(Tensors.empty(batch, architecture.kvHeads(), held, architecture.headDim())),
               owner.own(
-                  Tensors.zeros(batch, architecture.kvHeads(), held, architecture.headDim()))));
+                  Tensors.empty(batch, architecture.kvHeads(), held, architecture.headDim()))));
     }
   }
 
@@ -56,7 +60,17 @@ public final class KvCache implements AutoCloseable {
       throw new IllegalStateException(
           "the cache holds %d tokens, %d are too many".formatted(capacity, length + keys.size(2)));
     }
-    return stores.get(layer).append(keys, values);
+    return stores.get(layer).append(rows, keys, values);
+  }
+
+  /** Takes a sequence out of the batch; the last one takes its place. */
+  void drop(int row) {
+    rows--;
+    if (row != rows) {
+      try (var scope = Scope.open()) {
+        stores.forEach(store -> store.move(rows, row));
+      }
+    }
   }
 
   /** Called once per forward pass, after every layer has appended. */
@@ -73,17 +87,26 @@ public final class KvCache implements AutoCloseable {
   /** One layer: {@code count} tokens at the front of a buffer. */
   private static final class Store {
     final int window;
-    final Tensor keys;
-    final Tensor values;
+    final Tensor allKeys;
+    final Tensor allValues;
     int count;
 
-    Store(int window, Tensor keys, Tensor values) {
+    Store(int window, Tensor allKeys, Tensor allValues) {
       this.window = window;
-      this.keys = keys;
-      this.values = values;
+      this.allKeys = allKeys;
+      this.allValues = allValues;
     }
 
-    Seen append(Tensor addedKeys, Tensor addedValues) {
+    void move(int from, int to) {
+      for (var all : List.of(allKeys, allValues)) {
+        var held = all.narrow(2, 0, count);
+        held.select(0, to).copy_(held.select(0, from));
+      }
+    }
+
+    Seen append(int rows, Tensor addedKeys, Tensor addedValues) {
+      var keys = allKeys.narrow(0, 0, rows);
+      var values = allValues.narrow(0, 0, rows);
       int time = Math.toIntExact(addedKeys.size(2));
       if (count + time <= keys.size(2)) {
         keys.narrow(2, count, time).copy_(addedKeys);

@@ -5,23 +5,29 @@ import io.holdfast.torch.Scope;
 import io.holdfast.torch.Tensors;
 import java.util.ArrayList;
 import java.util.Arrays;
-import java.util.Comparator;
+import java.util.Iterator;
 import java.util.List;
-import java.util.stream.IntStream;
+import java.util.function.Consumer;
 import org.bytedeco.pytorch.Tensor;
 
 /** Log-probabilities that a model gives to sequences, a batch at a time. */
 public final class Scorer {
-  /** Logits of this many rows exist at a time. */
-  private static final int ROWS = 512;
+  /** Logits that exist at a time: 256 MiB of them. */
+  private static final int LOGITS = 1 << 26;
 
   private final Decoder decoder;
-  private final int batch;
+  private final LengthBatches batches;
+
+  /** A scorer that reads such batches. */
+  public Scorer(Decoder decoder, LengthBatches batches) {
+    this.decoder = decoder;
+    int border = decoder.architecture().shortPositions();
+    this.batches = batches.with(length -> length <= border ? 0 : 1);
+  }
 
   /** A scorer that reads {@code batch} sequences together. */
   public Scorer(Decoder decoder, int batch) {
-    this.decoder = decoder;
-    this.batch = batch;
+    this(decoder, new LengthBatches(batch, Integer.MAX_VALUE));
   }
 
   /**
@@ -32,70 +38,81 @@ public final class Scorer {
    */
   public record Score(float[] logprobs, float[] lastLogits) {}
 
-  /** Scores in the order of the sequences, none of which may be empty. */
+  /**
+   * Scores any number of sequences, none of which may be empty.
+   *
+   * @param results is handed the scores in the order of the sequences, as they are done
+   */
+  public void score(Iterator<int[]> sequences, Consumer<Score> results) {
+    batches.run(sequences, ids -> ids.length, this::together, results);
+  }
+
+  /** Scores in the order of the sequences. */
   public List<Score> score(List<int[]> sequences) {
-    var order =
-        IntStream.range(0, sequences.size())
-            .boxed()
-            .sorted(Comparator.comparingInt(i -> sequences.get(i).length))
-            .toList();
-    var scores = new Score[sequences.size()];
-    int border = decoder.architecture().shortPositions();
-    for (int start = 0, end; start < order.size(); start = end) {
-      end = Math.min(start + batch, order.size());
-      while (sequences.get(order.get(start)).length <= border
-          && sequences.get(order.get(end - 1)).length > border) {
-        end--;
-      }
-      var part = order.subList(start, end);
-      var found = together(part.stream().map(sequences::get).toList());
-      for (int i = 0; i < part.size(); i++) {
-        scores[part.get(i)] = found.get(i);
-      }
-    }
-    return Arrays.asList(scores);
+    var scores = new ArrayList<Score>();
+    score(sequences.iterator(), scores::add);
+    return scores;
   }
 
   private List<Score> together(List<int[]> sequences) {
+    int rows = sequences.size();
     int width = sequences.stream().mapToInt(ids -> ids.length).max().orElse(0);
-    var ids = new long[sequences.size() * width];
-    for (int r = 0; r < sequences.size(); r++) {
-      for (int t = 0; t < sequences.get(r).length; t++) {
-        ids[r * width + t] = sequences.get(r)[t];
+    int predicted = sequences.stream().mapToInt(ids -> ids.length - 1).sum();
+    var ids = new long[rows * width];
+    // Where a token is predicted, and which; those of all rows one after the other.
+    var from = new long[predicted];
+    var targets = new long[predicted];
+    var last = new long[rows];
+    int n = 0;
+    for (int r = 0; r < rows; r++) {
+      int[] sequence = sequences.get(r);
+      for (int t = 0; t < sequence.length; t++) {
+        ids[r * width + t] = sequence[t];
+        if (t > 0) {
+          from[n] = (long) r * width + t - 1;
+          targets[n++] = sequence[t];
+        }
       }
+      last[r] = (long) r * width + sequence.length - 1;
     }
     try (var scope = Scope.open();
         var noGrad = NoGrad.on()) {
-      var hidden =
-          decoder.forward(
-              Tokens.rightPadded(Tensors.of(ids, sequences.size(), width)),
-              AdapterMode.ON,
-              Tap.NONE);
+      var tokens = Tokens.rightPadded(Tensors.of(ids, rows, width));
+      var hidden = decoder.forward(tokens, AdapterMode.ON, Tap.NONE);
+      var flat = hidden.reshape(-1, hidden.size(2));
+      float[] logprobs = logprobs(flat, from, targets);
+      float[] logits = Tensors.floats(logits(flat, last));
+      int vocabulary = logits.length / rows;
       var scores = new ArrayList<Score>();
-      for (int r = 0; r < sequences.size(); r++) {
-        scores.add(one(hidden.select(0, r), sequences.get(r)));
+      int start = 0;
+      for (int r = 0; r < rows; r++) {
+        int end = start + sequences.get(r).length - 1;
+        scores.add(
+            new Score(
+                Arrays.copyOfRange(logprobs, start, end),
+                Arrays.copyOfRange(logits, r * vocabulary, (r + 1) * vocabulary)));
+        start = end;
       }
       return scores;
     }
   }
 
-  private Score one(Tensor hidden, int[] ids) {
-    var logprobs = new float[ids.length - 1];
-    for (int start = 0; start < logprobs.length; start += ROWS) {
-      int count = Math.min(ROWS, logprobs.length - start);
+  private float[] logprobs(Tensor hidden, long[] from, long[] targets) {
+    var logprobs = new float[from.length];
+    int chunk = Math.clamp(LOGITS / decoder.architecture().vocabulary(), 64, 512);
+    for (int start = 0; start < from.length; start += chunk) {
+      int end = Math.min(start + chunk, from.length);
       try (var scope = Scope.open()) {
-        var targets = new long[count];
-        for (int i = 0; i < count; i++) {
-          targets[i] = ids[start + i + 1];
-        }
-        var logits = decoder.logits(hidden.narrow(0, start, count));
-        var chosen = logits.log_softmax(1).gather(1, Tensors.of(targets, count, 1));
-        System.arraycopy(Tensors.floats(chosen), 0, logprobs, start, count);
+        var chosen = Tensors.of(Arrays.copyOfRange(targets, start, end), end - start, 1);
+        var logits = logits(hidden, Arrays.copyOfRange(from, start, end));
+        var values = Tensors.floats(logits.log_softmax(1).gather(1, chosen));
+        System.arraycopy(values, 0, logprobs, start, values.length);
       }
     }
-    try (var scope = Scope.open()) {
-      var last = decoder.logits(hidden.narrow(0, ids.length - 1, 1));
-      return new Score(logprobs, Tensors.floats(last));
-    }
+    return logprobs;
+  }
+
+  private Tensor logits(Tensor hidden, long[] rows) {
+    return decoder.logits(hidden.index_select(0, Tensors.of(rows, rows.length)));
   }
 }

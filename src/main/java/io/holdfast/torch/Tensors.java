@@ -20,6 +20,7 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
 /** Tensors from Java values and memory, and tensors seen as memory. */
 public final class Tensors {
   private static final ValueLayout.OfFloat FLOAT = ValueLayout.JAVA_FLOAT_UNALIGNED;
+  private static final ValueLayout.OfDouble DOUBLE = ValueLayout.JAVA_DOUBLE_UNALIGNED;
   private static final ValueLayout.OfLong LONG = ValueLayout.JAVA_LONG_UNALIGNED;
 
   static {
@@ -53,6 +54,13 @@ public final class Tensors {
   public static Tensor of(float[] values, long... shape) {
     var tensor = empty(ScalarType.Float, shape);
     MemorySegment.copy(values, 0, memory(tensor), FLOAT, 0, values.length);
+    return tensor;
+  }
+
+  /** A float64 tensor with a copy of these values. */
+  public static Tensor of(double[] values, long... shape) {
+    var tensor = empty(ScalarType.Double, shape);
+    MemorySegment.copy(values, 0, memory(tensor), DOUBLE, 0, values.length);
     return tensor;
   }
 
