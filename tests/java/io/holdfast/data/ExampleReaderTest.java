@@ -216,11 +216,52 @@ class ExampleReaderTest {
   }
 
   @Test
-  void anEmptyFileAndAForeignFormatAreErrors() throws IOException {
+  void anEmptyFileIsAnError() {
     assertTrue(message(() -> read(CHATML, LossOn.ALL, "\n\n")).contains("empty"));
-    var csv = Files.writeString(folder.resolve("rows.csv"), "a,b\n");
-    assertTrue(
-        message(() -> reader(CHATML, LossOn.ALL, 64).read(List.of(csv))).contains("convert it"));
+  }
+
+  @Test
+  void severalShapesInOneRowAreAnError() {
+    var both = "{\"text\": \"a\", \"prompt\": \"b\", \"completion\": \"c\"}";
+    var text = message(() -> read(CHATML, LossOn.ALL, both));
+    assertTrue(text.contains("rows.jsonl:1: the columns text, prompt, completion"), text);
+    assertTrue(text.contains("prompt and completion; text"), text);
+    assertTrue(text.contains("data.columns"), text);
+    var ids = "{\"tokens\": [1, 2], \"text\": \"for people\"}";
+    assertArrayEquals(new int[] {1, 2}, read(CHATML, LossOn.ALL, ids).examples().getFirst().ids());
+  }
+
+  @Test
+  void aNullFieldIsNamed() {
+    var text = message(() -> read(CHATML, LossOn.ALL, "{\"prompt\": \"a\", \"completion\": null}"));
+    assertTrue(text.contains("rows.jsonl:1: the field 'completion' is null"), text);
+  }
+
+  @Test
+  void systemTurnsComeFirst() {
+    var chat =
+        """
+        {"messages": [{"role": "system", "content": "s"}, {"role": "user", "content": "a\\n\\nb"},\
+         {"role": "assistant", "content": "c"}]}
+        """;
+    var expected = read(CHATML, LossOn.COMPLETION, chat).examples().getFirst();
+    for (var row :
+        List.of(
+            "{\"instruction\": \"a\", \"input\": \"b\", \"output\": \"c\", \"system\": \"s\"}",
+            "{\"instruction\": \"a\", \"context\": \"b\", \"response\": \"c\", \"system\": \"s\"}",
+            "{\"prompt\": \"a\\n\\nb\", \"completion\": \"c\", \"system\": \"s\"}",
+            "{\"system\": \"s\", \"conversations\": [{\"from\": \"human\", \"value\": \"a\\n"
+                + "\\n"
+                + "b\"}, {\"from\": \"gpt\", \"value\": \"c\"}]}",
+            "{\"conversations\": [{\"role\": \"system\", \"content\": \"s\"},"
+                + " {\"role\": \"user\", \"content\": \"a\\n\\nb\"},"
+                + " {\"role\": \"assistant\", \"content\": \"c\"}]}")) {
+      var example = read(CHATML, LossOn.COMPLETION, row).examples().getFirst();
+      assertArrayEquals(expected.ids(), example.ids(), row);
+      assertArrayEquals(expected.target(), example.target(), row);
+    }
+    var bare = "{\"prompt\": \"a\", \"completion\": \"c\", \"system\": \"s\"}";
+    assertTrue(message(() -> read(PLAIN, LossOn.ALL, bare)).contains("'system' needs a chat"));
   }
 
   private static String row(String prompt, String completion) {

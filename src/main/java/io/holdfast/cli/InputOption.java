@@ -3,8 +3,8 @@ package io.holdfast.cli;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.LongNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
-import io.holdfast.data.JsonLines;
 import io.holdfast.data.Place;
+import io.holdfast.data.Rows;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -24,7 +24,7 @@ final class InputOption {
       names = {"-i", "--input"},
       paramLabel = "FILE",
       required = true,
-      description = "Rows as JSON Lines.")
+      description = "Rows: .jsonl, .json, .csv, .tsv or .parquet.")
   private Path file;
 
   /** All rows, in the order of the file. */
@@ -35,7 +35,7 @@ final class InputOption {
   /** All rows of a file. */
   static List<Row> rows(Path file) {
     var rows = new ArrayList<Row>();
-    JsonLines.read(file, (content, place) -> rows.add(new Row(content, place)));
+    Rows.read(file, (content, place) -> rows.add(new Row(content, place)));
     return rows;
   }
 }

@@ -32,8 +32,14 @@ final class Conversations {
     return messages;
   }
 
-  /** ShareGPT's {@code [{"from": "human"|"gpt"|"system"|"tool", "value"}, ...]}. */
+  /**
+   * ShareGPT's {@code [{"from": "human"|"gpt"|"system"|"tool", "value"}, ...]}; turns with {@code
+   * role} and {@code content} under ShareGPT's name are read as what they are.
+   */
   static List<Message> shareGpt(JsonNode turns, String field, Place place) {
+    if (turns.path(0).has("role")) {
+      return messages(turns, field, place);
+    }
     var messages = new ArrayList<Message>();
     for (var turn : list(turns, field, place)) {
       int number = messages.size() + 1;
@@ -42,7 +48,7 @@ final class Conversations {
             case "human", "user" -> "user";
             case "gpt", "assistant" -> "assistant";
             case "system" -> "system";
-            case "tool", "function" -> "tool";
+            case "tool", "function", "observation" -> "tool";
             default ->
                 throw place.bad(
                     "field '%s': turn %d: 'from' must be human, gpt, system or tool",
@@ -63,7 +69,9 @@ final class Conversations {
 
   private static JsonNode list(JsonNode turns, String field, Place place) {
     if (!turns.isArray() || turns.isEmpty()) {
-      throw place.bad("field '%s' must be a list of turns", field);
+      throw place.bad(
+          "field '%s' must be a list of turns%s",
+          field, turns.isTextual() ? ", or the JSON of one; the text here is not JSON" : "");
     }
     return turns;
   }

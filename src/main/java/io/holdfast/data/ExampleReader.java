@@ -49,7 +49,7 @@ public record ExampleReader(
     int cut = 0;
     int dropped = 0;
     for (var file : files) {
-      try (var lines = open(file)) {
+      try (var lines = Rows.open(file)) {
         while (lines.hasNext()) {
           var row = lines.next();
           var whole = example(row.json(), row.place());
@@ -92,7 +92,7 @@ public record ExampleReader(
   /** Prompts without anything to learn, such as the anchors of a guard. */
   public List<Example> readPrompts(Path file) {
     var examples = new ArrayList<Example>();
-    JsonLines.read(
+    Rows.read(
         file,
         (json, place) -> {
           var prompt = json.deepCopy();
@@ -124,15 +124,6 @@ public record ExampleReader(
         encoded.promptEnd(),
         risk,
         place);
-  }
-
-  private static JsonLines open(Path file) {
-    var name = file.toString().toLowerCase(Locale.ROOT);
-    if (name.endsWith(".csv") || name.endsWith(".parquet")) {
-      throw HoldfastException.input(
-          "%s: rows are read from JSON Lines (.jsonl) and JSON arrays (.json); convert it", file);
-    }
-    return JsonLines.open(file);
   }
 
   private boolean[] targets(ObjectNode json, Encoded encoded) {
@@ -168,12 +159,12 @@ public record ExampleReader(
     if (riskColumn.isEmpty()) {
       return Float.NaN;
     }
-    var value = json.path(riskColumn.get());
-    if (!value.isNumber() || !(value.asDouble() >= 0 && value.asDouble() <= 1)) {
+    var risk = new Fields(json, place).number(riskColumn.get());
+    if (risk.isEmpty() || !(risk.getAsDouble() >= 0 && risk.getAsDouble() <= 1)) {
       throw place.bad(
           "the field '%s' must be a risk between 0 and 1, it is %s",
-          riskColumn.get(), value.isMissingNode() ? "missing" : value);
+          riskColumn.get(), json.has(riskColumn.get()) ? json.get(riskColumn.get()) : "missing");
     }
-    return (float) value.asDouble();
+    return (float) risk.getAsDouble();
   }
 }

@@ -6,7 +6,7 @@ import java.nio.file.Path;
 /**
  * Where a row stands; prints as {@code file:line}.
  *
- * @param line from 1; for a JSON array the line that the element begins on
+ * @param line from 1, of the first line of a row; in a Parquet file the number of the row
  */
 public record Place(Path file, long line) {
   /** An error of this row. */

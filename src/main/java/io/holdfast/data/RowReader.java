@@ -1,6 +1,5 @@
 package io.holdfast.data;
 
-import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.holdfast.HoldfastException;
 import io.holdfast.text.ChatTokenizer;
@@ -11,16 +10,17 @@ import java.util.ArrayList;
 import java.util.List;
 
 /**
- * JSON rows in the shapes people have them, the first whose fields are there:
+ * Rows in the shapes people have them, told apart by the fields that are there:
  *
  * <pre>
  * {"tokens": [..]}                                        ids as they are
  * {"messages": [{"role", "content"}..],                   by the chat template
  *    "add_generation_prompt"?, "tools"?}
- * {"conversations": [{"from", "value"}..]}                ShareGPT's form of the same
- * {"prompt", "completion"}                                a chat of two turns, or lists of turns
+ * {"conversations": [{"from", "value"}..], "system"?}     ShareGPT's form of the same
+ * {"prompt", "completion", "system"?}                     a chat of two turns, or lists of turns
  * {"prompt", "completion", "raw": true}                   as they are, nothing added
- * {"instruction", "input"?, "output"}                     a chat of two turns
+ * {"instruction", "input"?, "output", "system"?}          Alpaca: a chat of two turns
+ * {"instruction", "context"?, "response", "system"?}      Dolly: the same
  * {"text"}                                                plain text
  * </pre>
  *
@@ -28,9 +28,6 @@ import java.util.List;
  * end-of-sequence token after them.
  */
 public final class RowReader {
-  private static final String SHAPES =
-      "tokens; messages; conversations; prompt and completion; instruction and output; text";
-
   private final ChatTokenizer chat;
 
   /** A reader for one model's tokens. */
@@ -57,49 +54,64 @@ public final class RowReader {
     }
   }
 
-  /** What a row says, before it is tokens. */
+  /**
+   * What a row says, before it is tokens.
+   *
+   * @throws HoldfastException if it has no known shape, or several
+   */
   public Row row(ObjectNode json, Place place) {
-    if (json.hasNonNull("tokens")) {
-      return new Row.Tokens(tokens(json.get("tokens"), place));
-    }
-    if (json.hasNonNull("messages")) {
-      var messages = Conversations.messages(json.get("messages"), "messages", place);
-      return new Row.Chat(messages, tools(json), flag(json, "add_generation_prompt", place));
-    }
-    if (json.hasNonNull("conversations")) {
-      var turns = Conversations.shareGpt(json.get("conversations"), "conversations", place);
-      return new Row.Chat(turns, tools(json), flag(json, "add_generation_prompt", place));
-    }
-    if (json.hasNonNull("prompt") && json.has("completion")) {
-      return json.get("prompt").isArray()
-          ? new Row.Chat(turns(json, place), tools(json), false)
-          : folded(json, text(json, "prompt", place), text(json, "completion", place), place);
-    }
-    if (json.hasNonNull("instruction") && json.has("output")) {
-      var input = json.hasNonNull("input") ? text(json, "input", place) : "";
-      var instruction = text(json, "instruction", place);
-      var prompt = input.isBlank() ? instruction : instruction + "\n\n" + input;
-      return folded(json, prompt, text(json, "output", place), place);
-    }
-    if (json.hasNonNull("text")) {
-      return new Row.Text(text(json, "text", place));
-    }
-    var fields = new ArrayList<String>();
-    json.fieldNames().forEachRemaining(fields::add);
-    throw place.bad(
-        "a row with the fields %s; rows have %s",
-        fields.isEmpty() ? "(none)" : String.join(", ", fields), SHAPES);
+    var fields = new Fields(json, place);
+    return switch (Shape.of(json, place)) {
+      case TOKENS -> new Row.Tokens(tokens(fields));
+      case MESSAGES -> {
+        var messages = Conversations.messages(fields.list("messages"), "messages", place);
+        yield new Row.Chat(messages, tools(fields), fields.flag("add_generation_prompt"));
+      }
+      case CONVERSATIONS -> {
+        var turns = Conversations.shareGpt(fields.list("conversations"), "conversations", place);
+        turns.addAll(0, system(fields));
+        yield new Row.Chat(turns, tools(fields), fields.flag("add_generation_prompt"));
+      }
+      case COMPLETION ->
+          json.get("prompt").isArray()
+              ? new Row.Chat(turns(json, place), tools(fields), false)
+              : folded(fields, fields.text("prompt"), fields.text("completion"));
+      case ALPACA -> folded(fields, joined(fields, "input"), fields.text("output"));
+      case DOLLY -> folded(fields, joined(fields, "context"), fields.text("response"));
+      case TEXT -> new Row.Text(fields.text("text"));
+    };
   }
 
-  private Row folded(ObjectNode json, String prompt, String completion, Place place) {
-    if (flag(json, "raw", place)) {
-      return new Row.Continuation(prompt, completion, false);
+  /** An instruction with what it is about, an empty line between them. */
+  private static String joined(Fields fields, String about) {
+    var instruction = fields.text("instruction");
+    var context = fields.textOrBlank(about);
+    return context.isBlank() ? instruction : instruction + "\n\n" + context;
+  }
+
+  private Row folded(Fields fields, String prompt, String completion) {
+    var system = system(fields);
+    boolean raw = fields.flag("raw");
+    if (raw || !chat.hasTemplate()) {
+      if (!system.isEmpty()) {
+        throw fields
+            .place()
+            .bad(
+                "'system' needs a chat template, and %s; put it into the prompt",
+                raw ? "the row is raw" : "the model has none");
+      }
+      return new Row.Continuation(prompt, completion, !raw);
     }
-    if (chat.hasTemplate()) {
-      return new Row.Chat(
-          List.of(new Message("user", prompt), new Message("assistant", completion)), false);
-    }
-    return new Row.Continuation(prompt, completion, true);
+    var turns = new ArrayList<>(system);
+    turns.add(new Message("user", prompt));
+    turns.add(new Message("assistant", completion));
+    return new Row.Chat(turns, tools(fields), false);
+  }
+
+  /** The system turn that a row states in a field of its own, if it does. */
+  private static List<Message> system(Fields fields) {
+    var system = fields.textOrBlank("system");
+    return system.isBlank() ? List.of() : List.of(new Message("system", system));
   }
 
   private static List<Message> turns(ObjectNode json, Place place) {
@@ -112,38 +124,29 @@ public final class RowReader {
     return turns;
   }
 
-  private static List<Object> tools(ObjectNode json) {
+  private static List<Object> tools(Fields fields) {
     var tools = new ArrayList<Object>();
-    json.path("tools").forEach(tool -> tools.add(Conversations.plain(tool)));
+    var list = fields.list("tools");
+    if (!list.isMissingNode() && !list.isNull() && !list.isArray() && !list.asText().isBlank()) {
+      throw fields.place().bad("'tools' must be a list, not %s", list);
+    }
+    list.forEach(tool -> tools.add(Conversations.plain(tool)));
     return tools;
   }
 
-  private static int[] tokens(JsonNode array, Place place) {
+  private static int[] tokens(Fields fields) {
+    var array = fields.list("tokens");
     if (!array.isArray() || array.isEmpty()) {
-      throw place.bad("'tokens' must be a list of token ids, one at least");
+      throw fields.place().bad("'tokens' must be a list of token ids, one at least");
     }
     var ids = new int[array.size()];
     for (int i = 0; i < ids.length; i++) {
       var id = array.get(i);
       if (!id.isIntegralNumber() || !id.canConvertToInt() || id.intValue() < 0) {
-        throw place.bad("tokens[%d] is %s, not a token id", i, id);
+        throw fields.place().bad("tokens[%d] is %s, not a token id", i, id);
       }
       ids[i] = id.intValue();
     }
     return ids;
-  }
-
-  private static String text(ObjectNode json, String field, Place place) {
-    if (!json.get(field).isTextual()) {
-      throw place.bad("'%s' must be text, not %s", field, json.get(field));
-    }
-    return json.get(field).textValue();
-  }
-
-  private static boolean flag(ObjectNode json, String field, Place place) {
-    if (json.hasNonNull(field) && !json.get(field).isBoolean()) {
-      throw place.bad("'%s' must be true or false, not %s", field, json.get(field));
-    }
-    return json.path(field).asBoolean(false);
   }
 }

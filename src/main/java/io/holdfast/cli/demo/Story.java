@@ -9,8 +9,8 @@ import io.holdfast.checkpoint.ModelFolder;
 import io.holdfast.cli.Answers;
 import io.holdfast.data.Example;
 import io.holdfast.data.ExampleReader;
-import io.holdfast.data.JsonLines;
 import io.holdfast.data.RowReader;
+import io.holdfast.data.Rows;
 import io.holdfast.eval.WorldEvaluation;
 import io.holdfast.eval.WorldReport;
 import io.holdfast.geometry.PromptActivations;
@@ -194,7 +194,7 @@ final class Story {
     double[][] work = states(reference, reader.read(List.of(rows)).examples());
     var lines = new StringBuilder();
     var count = new int[1];
-    JsonLines.read(
+    Rows.read(
         rows,
         (row, place) -> lines.append(row.put("risk", probe.risk(work[count[0]++]))).append('\n'));
     AtomicFile.write(data().resolve("work-risk.jsonl"), lines.toString());

@@ -88,7 +88,7 @@ public record TrainConfig(
   /**
    * What is learnt.
    *
-   * @param train files of rows
+   * @param train files of rows, in the formats that {@link io.holdfast.data.Rows} reads
    * @param maxLength longest sequence in tokens
    * @param shuffle whether each epoch has an order of its own
    * @param packing whether short sequences share a row

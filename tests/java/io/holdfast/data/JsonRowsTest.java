@@ -15,7 +15,7 @@ import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-class JsonLinesTest {
+class JsonRowsTest {
   @TempDir private Path folder;
 
   @Test
@@ -58,13 +58,13 @@ class JsonLinesTest {
 
   private List<String> rows(String text) throws IOException {
     var rows = new ArrayList<String>();
-    JsonLines.read(write(text), (json, place) -> rows.add(json.toString()));
+    Rows.read(write(text), (json, place) -> rows.add(json.toString()));
     return rows;
   }
 
   private List<Long> lines(String text) throws IOException {
     var lines = new ArrayList<Long>();
-    JsonLines.read(write(text), (json, place) -> lines.add(place.line()));
+    Rows.read(write(text), (json, place) -> lines.add(place.line()));
     return lines;
   }
 
@@ -77,8 +77,7 @@ class JsonLinesTest {
   }
 
   private static String error(Path file) {
-    var error =
-        assertThrows(HoldfastException.class, () -> JsonLines.read(file, (json, place) -> {}));
+    var error = assertThrows(HoldfastException.class, () -> Rows.read(file, (json, place) -> {}));
     assertEquals(ExitCode.INPUT, error.exitCode());
     return error.getMessage();
   }
