@@ -7,8 +7,9 @@ types.safetensors     every element type that Holdfast knows in several shapes, 
 single/, sharded/     one tiny Llama, bfloat16 but for its norms, in one file and in shards of at
                       most 600 bytes; order.json lists its tensors in the order of the model, which
                       decides how they are sharded
-adapters/<name>/      LoRAs of that model that Holdfast reads; the file `modules.json` beside each
-                      lists the modules that PEFT adapted
+adapters/<name>/      LoRAs of that model that Holdfast reads; beside each, `modules.json` lists the
+                      modules that PEFT adapted, `scaling.json` the rank and factor of each, and
+                      `saved.json` the weights that it keeps in full
 refused/<name>.json   `adapter_config.json` with options that Holdfast must refuse by name
 
 All weights are random and tiny.
@@ -21,6 +22,7 @@ from pathlib import Path
 import torch
 from peft import LoraConfig, get_peft_model
 from peft.tuners.lora import LoraLayer
+from safetensors import safe_open
 from safetensors.torch import save_file
 from transformers import LlamaConfig, LlamaForCausalLM
 from transformers.utils import logging
@@ -48,17 +50,29 @@ ADAPTERS = {
     "regex": dict(target_modules=r".*layers\.[1-9]\..*\.(q|up)_proj"),
     "all-linear": dict(target_modules="all-linear", use_rslora=True, lora_alpha=5, r=3),
     "gaussian": dict(target_modules=["o_proj"], init_lora_weights="gaussian", lora_dropout=0.25),
+    "patterns": dict(
+        target_modules=["q_proj", "v_proj", "up_proj", "down_proj"],
+        use_rslora=True,
+        r=4,
+        rank_pattern={"layers.0.self_attn.q_proj": 1, "(up|down)_proj": 3, "q_proj": 2},
+        alpha_pattern={"^model.layers.1.mlp.up_proj": 7, "v_proj": 0.5},
+    ),
+    "saved": dict(target_modules=["q_proj"], modules_to_save=["embed_tokens", "lm_head", "norm"]),
+    "saved-blocks": dict(target_modules="all-linear", modules_to_save=["layers.1.mlp"]),
+    "layers": dict(
+        target_modules=["q_proj", "model.layers.0.self_attn.v_proj"], layers_to_transform=[1]
+    ),
+    "layers-pattern": dict(
+        target_modules=["q_proj", "up_proj"], layers_to_transform=[0], layers_pattern=["h", "layers"]
+    ),
+    "excluded": dict(target_modules=["q_proj", "v_proj"], exclude_modules=["layers.0.self_attn.q_proj"]),
+    "excluded-regex": dict(target_modules="all-linear", exclude_modules=r".*\.1\..*|.*o_proj"),
 }
 REFUSED = {
     "use_dora": dict(use_dora=True),
     "bias": dict(bias="lora_only"),
     "lora_bias": dict(lora_bias=True),
-    "modules_to_save": dict(modules_to_save=["lm_head"]),
-    "rank_pattern": dict(rank_pattern={"q_proj": 4}),
-    "alpha_pattern": dict(alpha_pattern={"q_proj": 4}),
     "fan_in_fan_out": dict(fan_in_fan_out=True),
-    "layers_to_transform": dict(layers_to_transform=[0]),
-    "exclude_modules": dict(exclude_modules=["v_proj"]),
     "trainable_token_indices": dict(trainable_token_indices=[1]),
     "target_parameters": dict(target_parameters=["mlp.up_proj.weight"]),
     "init_lora_weights": dict(init_lora_weights="pissa"),
@@ -108,11 +122,11 @@ def adapters():
         fields = {"r": 2, "lora_alpha": 4, **fields}
         model = get_peft_model(tiny().float(), LoraConfig(task_type="CAUSAL_LM", **fields))
         prefix = "base_model.model."
-        modules = [
-            path.removeprefix(prefix)
+        scaling = {
+            path.removeprefix(prefix): {"r": module.r["default"], "factor": module.scaling["default"]}
             for path, module in model.named_modules()
             if isinstance(module, LoraLayer)
-        ]
+        }
         for parameter in model.parameters():
             if parameter.requires_grad:
                 torch.nn.init.normal_(parameter)
@@ -120,7 +134,10 @@ def adapters():
         model.save_pretrained(folder)
         (folder / "README.md").unlink()
         stable(folder / "adapter_config.json")
-        (folder / "modules.json").write_text(json.dumps(modules, indent=1) + "\n")
+        with safe_open(folder / "adapter_model.safetensors", "pt") as file:
+            saved = [key.removeprefix(prefix) for key in file.keys() if ".lora_" not in key]
+        for name, content in ("modules", list(scaling)), ("scaling", scaling), ("saved", saved):
+            (folder / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")
 
 
 def refused():

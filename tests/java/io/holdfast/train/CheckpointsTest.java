@@ -9,7 +9,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.holdfast.ExitCode;
 import io.holdfast.HoldfastException;
-import io.holdfast.model.Adapters;
+import io.holdfast.model.AdaptedDecoder;
 import io.holdfast.model.Decoder;
 import io.holdfast.model.Scorer;
 import io.holdfast.text.ChatTokenizer;
@@ -58,16 +58,13 @@ class CheckpointsTest {
     var checkpoint =
         TinyRun.train(
             tiny.config("run", "steps=8", "tune={lora: {rank: 4, targets: [q_proj, o_proj]}}"));
-    try (var base = Decoder.load(tiny.model());
-        var adapted = Decoder.load(tiny.model())) {
-      Adapters.load(adapted, checkpoint);
-      try (var merged = Adapters.merged(adapted)) {
-        var expected = new Scorer(adapted, 1).score(PROBE).getFirst().lastLogits();
-        assertArrayEquals(
-            expected, new Scorer(merged, 1).score(PROBE).getFirst().lastLogits(), 1e-5f);
-        var start = new Scorer(base, 1).score(PROBE).getFirst().lastLogits();
-        assertTrue(distance(start, expected) > 1e-3, "the adapter changes nothing");
-      }
+    try (var adapted = AdaptedDecoder.load(tiny.model(), checkpoint);
+        var merged = adapted.merged()) {
+      var expected = new Scorer(adapted.decoder(), 1).score(PROBE).getFirst().lastLogits();
+      assertArrayEquals(
+          expected, new Scorer(merged, 1).score(PROBE).getFirst().lastLogits(), 1e-5f);
+      var start = new Scorer(adapted.base(), 1).score(PROBE).getFirst().lastLogits();
+      assertTrue(distance(start, expected) > 1e-3, "the adapter changes nothing");
     }
   }
 
@@ -82,11 +79,10 @@ class CheckpointsTest {
         TinyRun.bits(first.resolve("adapter_model.safetensors")),
         TinyRun.bits(again.resolve("adapter_model.safetensors")));
     var merged = TinyRun.train(tiny.config("merged", concat(more, "tune=full")));
-    try (var adapted = Decoder.load(tiny.model());
+    try (var adapted = AdaptedDecoder.load(tiny.model(), first);
         var whole = Decoder.load(merged)) {
-      Adapters.load(adapted, first);
       assertArrayEquals(
-          new Scorer(adapted, 1).score(PROBE).getFirst().lastLogits(),
+          new Scorer(adapted.decoder(), 1).score(PROBE).getFirst().lastLogits(),
           new Scorer(whole, 1).score(PROBE).getFirst().lastLogits(),
           1e-5f);
     }

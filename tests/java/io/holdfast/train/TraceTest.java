@@ -12,7 +12,6 @@ import io.holdfast.guard.SafetySubspace;
 import io.holdfast.guard.SubspaceGuard;
 import io.holdfast.kernels.KernelBackends;
 import io.holdfast.kernels.Kernels;
-import io.holdfast.model.Adapters;
 import io.holdfast.model.Decoder;
 import io.holdfast.model.Scorer;
 import io.holdfast.torch.Scope;
@@ -20,7 +19,6 @@ import io.holdfast.torch.Tensors;
 import java.lang.foreign.ValueLayout;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.SequencedMap;
 import java.util.TreeMap;
@@ -64,15 +62,16 @@ class TraceTest {
     Decoder frozen =
         trace.named("reference") == null ? null : Decoder.load(trace.named("reference"));
     try (var start = Decoder.load(trace.named("model"));
-        var model = start.copy()) {
-      var trainable = trainable(trace, model);
+        var tuned = TracedModel.of(trace)) {
+      var model = tuned.decoder();
+      var trainable = tuned.parameters();
       if (trace.flag("kl")) {
         guards.add(new KlGuard(new KlGuard.Weighting.Risk(0.1, 0.9, true), 0));
       }
       if (trace.number("guard_weight") > 0) {
         guards.add(subspaceGuard(trace, rows, frozen == null ? start : frozen, kernels));
       }
-      var reference = new Reference(frozen == null ? model : frozen);
+      var reference = new Reference(frozen == null ? start : frozen);
       var optimizer = new Adamw(kernels, optimizerSettings(trace), trainable);
       var trainer =
           new Trainer(
@@ -145,18 +144,6 @@ class TraceTest {
                   Tensors.floats(tensor),
                   1e-4));
     }
-  }
-
-  private static SequencedMap<String, Tensor> trainable(Trace trace, Decoder model) {
-    if (trace.named("adapter") == null) {
-      var all = new LinkedHashMap<>(model.weights().all());
-      all.values().forEach(tensor -> tensor.requires_grad_(true));
-      return all;
-    }
-    Adapters.load(model, trace.named("adapter"));
-    var parameters = Adapters.parameters(model);
-    parameters.values().forEach(tensor -> tensor.requires_grad_(true));
-    return parameters;
   }
 
   private SubspaceGuard subspaceGuard(

@@ -12,7 +12,6 @@ import io.holdfast.guard.SubspaceGuard;
 import io.holdfast.kernels.AdamwTensor;
 import io.holdfast.kernels.Kernels;
 import io.holdfast.kernels.Kernels.KlDirection;
-import io.holdfast.model.Adapters;
 import io.holdfast.model.Decoder;
 import io.holdfast.torch.Threads;
 import java.lang.foreign.ValueLayout;
@@ -34,7 +33,7 @@ import org.bytedeco.pytorch.Tensor;
 final class TracedWindow implements AutoCloseable {
   private final Trace trace;
   private final Decoder start;
-  private final Decoder model;
+  private final TracedModel model;
   private final Decoder frozen;
   private final SequencedMap<String, Tensor> parameters;
   private final Adamw optimizer;
@@ -47,10 +46,9 @@ final class TracedWindow implements AutoCloseable {
     Threads.set(1);
     this.trace = trace;
     this.start = Decoder.load(trace.named("model"));
-    this.model = start.copy();
+    this.model = TracedModel.of(trace);
     this.frozen = trace.named("reference") == null ? null : Decoder.load(trace.named("reference"));
-    this.parameters = trainable();
-    parameters.values().forEach(tensor -> tensor.requires_grad_(true));
+    this.parameters = model.parameters();
     if (trace.flag("kl")) {
       guards.add(new KlGuard(new KlGuard.Weighting.Risk(0.1, 0.9, true), 0));
     }
@@ -62,7 +60,7 @@ final class TracedWindow implements AutoCloseable {
     this.trainer =
         new Trainer(
             new Trainer.Plan(1, 0, 0, 0, 1),
-            model,
+            model.decoder(),
             new Windows(
                 rows,
                 (int) trace.number("micro_batch"),
@@ -73,7 +71,7 @@ final class TracedWindow implements AutoCloseable {
             new Schedule(1, 0, 1, Schedule.Decay.CONSTANT),
             optimizer,
             guards,
-            new Reference(frozen == null ? model : frozen),
+            new Reference(frozen == null ? start : frozen),
             direction,
             List.of(),
             kernels);
@@ -81,14 +79,6 @@ final class TracedWindow implements AutoCloseable {
 
   static TracedWindow of(Trace trace, KlDirection direction, Kernels kernels, Path temporary) {
     return new TracedWindow(trace, direction, kernels, temporary);
-  }
-
-  private SequencedMap<String, Tensor> trainable() {
-    if (trace.named("adapter") == null) {
-      return new LinkedHashMap<>(model.weights().all());
-    }
-    Adapters.load(model, trace.named("adapter"));
-    return Adapters.parameters(model);
   }
 
   private Kernels noting(Kernels real) {

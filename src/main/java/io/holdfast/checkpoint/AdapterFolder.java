@@ -3,11 +3,12 @@ package io.holdfast.checkpoint;
 import io.holdfast.HoldfastException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.Collection;
 import java.util.Collections;
+import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Optional;
 import java.util.SequencedMap;
 
 /**
@@ -15,8 +16,9 @@ import java.util.SequencedMap;
  *
  * <p>The module {@code model.layers.0.self_attn.q_proj} has the tensors {@code
  * base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight} of shape {@code [r, in]} and
- * {@code ...lora_B.weight} of shape {@code [out, r]}; what {@link Safetensors} says of the memory's
- * life holds here.
+ * {@code ...lora_B.weight} of shape {@code [out, r]}; a weight that is kept in full, such as {@code
+ * lm_head.weight}, is {@code base_model.model.lm_head.weight}. What {@link Safetensors} says of the
+ * memory's life holds here.
  */
 public final class AdapterFolder implements AutoCloseable {
   static final String CONFIG = "adapter_config.json";
@@ -25,6 +27,9 @@ public final class AdapterFolder implements AutoCloseable {
   private static final String PREFIX = "base_model.model.";
   private static final String A = ".lora_A.weight";
   private static final String B = ".lora_B.weight";
+
+  /** Where the file says which weights it belongs to; PEFT does not look there. */
+  private static final String BASE_HASH = "base_sha256";
 
   /**
    * What an adapter adds to one module: {@code scale * B A}.
@@ -38,13 +43,14 @@ public final class AdapterFolder implements AutoCloseable {
   private final Path path;
   private final LoraConfig config;
   private final Safetensors file;
-  private final SequencedMap<String, Update> updates;
+  private final SequencedMap<String, Update> updates = new LinkedHashMap<>();
+  private final SequencedMap<String, TensorEntry> saved = new LinkedHashMap<>();
 
   private AdapterFolder(Path path, LoraConfig config, Safetensors file) {
     this.path = path;
     this.config = config;
     this.file = file;
-    this.updates = pair(file, config.rank());
+    file.names().forEach(this::sort);
   }
 
   /** The name of A of a module in the file. */
@@ -57,16 +63,9 @@ public final class AdapterFolder implements AutoCloseable {
     return PREFIX + module + B;
   }
 
-  /**
-   * The module that a tensor in the file belongs to.
-   *
-   * @throws IllegalArgumentException if the name is not one of {@link #nameOfA}, {@link #nameOfB}
-   */
-  public static String module(String tensor) {
-    if (!tensor.startsWith(PREFIX) || !(tensor.endsWith(A) || tensor.endsWith(B))) {
-      throw new IllegalArgumentException("not a tensor of a LoRA: " + tensor);
-    }
-    return tensor.substring(PREFIX.length(), tensor.length() - A.length());
+  /** The name in the file of a weight that is kept in full. */
+  public static String nameOfSaved(String weight) {
+    return PREFIX + weight;
   }
 
   /**
@@ -80,7 +79,7 @@ public final class AdapterFolder implements AutoCloseable {
       AtomicFolder.recover(folder);
     }
     FolderCheck.adapter(folder);
-    LoraConfig config = LoraConfig.read(folder.resolve(CONFIG));
+    LoraConfig config = LoraConfigFile.read(folder.resolve(CONFIG));
     Safetensors file = Safetensors.open(folder.resolve(WEIGHTS));
     boolean opened = false;
     try {
@@ -94,34 +93,33 @@ public final class AdapterFolder implements AutoCloseable {
     }
   }
 
-  private static SequencedMap<String, Update> pair(Safetensors file, int rank) {
-    SequencedMap<String, Update> updates = new LinkedHashMap<>();
-    for (String name : file.names()) {
-      String module;
-      try {
-        module = module(name);
-      } catch (IllegalArgumentException e) {
-        throw HoldfastException.input(
-                "%s: tensor %s: only %s...%s and %s are supported; merge the adapter with peft"
-                    + " instead",
-                file.file(), name, PREFIX, A, B)
-            .causedBy(e);
-      }
-      for (String half : List.of(nameOfA(module), nameOfB(module))) {
-        if (!file.names().contains(half)) {
-          throw HoldfastException.input(
-              "%s: tensor %s has no counterpart %s; save the adapter again",
-              file.file(), name, half);
-        }
-      }
-      updates.computeIfAbsent(
-          module, key -> checked(file, key, file.get(nameOfA(key)), file.get(nameOfB(key)), rank));
+  /** Puts a tensor of the file where it belongs. */
+  private void sort(String name) {
+    var half = List.of(A, B).stream().filter(name::endsWith).findFirst();
+    if (half.isPresent() && name.startsWith(PREFIX)) {
+      var module = name.substring(PREFIX.length(), name.length() - half.get().length());
+      updates.computeIfAbsent(module, this::update);
+    } else if (name.startsWith(PREFIX) && config.saved().select(name.substring(PREFIX.length()))) {
+      var weight = name.substring(PREFIX.length());
+      saved.put(weight, file.get(name).named(weight));
+    } else {
+      throw HoldfastException.input(
+          "%s: tensor %s: only %s...%s, %s and weights of modules_to_save are supported; save the"
+              + " adapter without embedding layers, or merge it with peft",
+          file.file(), name, PREFIX, A, B);
     }
-    return updates;
   }
 
-  private static Update checked(
-      Safetensors file, String module, TensorEntry a, TensorEntry b, int rank) {
+  private Update update(String module) {
+    for (String half : List.of(nameOfA(module), nameOfB(module))) {
+      if (!file.names().contains(half)) {
+        throw HoldfastException.input(
+            "%s: module %s has no tensor %s; save the adapter again", file.file(), module, half);
+      }
+    }
+    var a = file.get(nameOfA(module));
+    var b = file.get(nameOfB(module));
+    long rank = config.scaling().rank(module);
     boolean fits =
         a.shape().size() == 2
             && b.shape().size() == 2
@@ -129,7 +127,8 @@ public final class AdapterFolder implements AutoCloseable {
             && b.shape().getLast() == rank;
     if (!fits) {
       throw HoldfastException.input(
-          "%s: module %s: A %s and B %s do not fit r = %d of %s; they must be [r, in] and [out, r]",
+          "%s: module %s: A %s and B %s do not fit the rank %d of %s; they must be [r, in] and"
+              + " [out, r]",
           file.file(), module, a.shape(), b.shape(), rank, CONFIG);
     }
     return new Update(module, a, b);
@@ -150,6 +149,23 @@ public final class AdapterFolder implements AutoCloseable {
     return Collections.unmodifiableSequencedMap(updates);
   }
 
+  /** The weights that are kept in full, by their names in the model. */
+  public SequencedMap<String, TensorEntry> saved() {
+    return Collections.unmodifiableSequencedMap(saved);
+  }
+
+  /** {@link ModelFolder#hash} of the base, if whoever wrote the adapter left it. */
+  public Optional<String> baseHash() {
+    return Optional.ofNullable(file.metadata().get(BASE_HASH));
+  }
+
+  /** Every tensor by its name in the file. */
+  public SequencedMap<String, TensorEntry> tensors() {
+    var tensors = new LinkedHashMap<String, TensorEntry>();
+    file.names().forEach(name -> tensors.put(name, file.get(name)));
+    return tensors;
+  }
+
   /** Unmaps the weights; closing twice is allowed. */
   @Override
   public void close() {
@@ -159,23 +175,23 @@ public final class AdapterFolder implements AutoCloseable {
   /**
    * Writes or replaces, as a whole, a folder that {@code peft} loads.
    *
+   * @param tensors by their names in the file
    * @throws HoldfastException if the disk is full or refuses; an old folder is still there then
    */
-  public static void save(Path folder, LoraConfig config, Collection<Update> updates) {
+  public static void save(
+      Path folder, LoraConfig config, Collection<TensorEntry> tensors, Optional<String> baseHash) {
     try (AtomicFolder building = AtomicFolder.create(folder)) {
-      write(building.path(), config, updates);
+      write(building.path(), config, tensors, baseHash);
       building.commit();
     }
   }
 
   /** Writes both files into a folder that somebody else makes whole. */
-  public static void write(Path folder, LoraConfig config, Collection<Update> updates) {
-    List<TensorEntry> tensors = new ArrayList<>();
-    for (Update update : updates) {
-      tensors.add(update.a().named(nameOfA(update.module())));
-      tensors.add(update.b().named(nameOfB(update.module())));
-    }
-    config.write(folder.resolve(CONFIG));
-    SafetensorsWriter.write(folder.resolve(WEIGHTS), tensors, SafetensorsWriter.MODEL_METADATA);
+  public static void write(
+      Path folder, LoraConfig config, Collection<TensorEntry> tensors, Optional<String> baseHash) {
+    var metadata = new HashMap<>(SafetensorsWriter.MODEL_METADATA);
+    baseHash.ifPresent(hash -> metadata.put(BASE_HASH, hash));
+    LoraConfigFile.write(folder.resolve(CONFIG), config);
+    SafetensorsWriter.write(folder.resolve(WEIGHTS), tensors, metadata);
   }
 }

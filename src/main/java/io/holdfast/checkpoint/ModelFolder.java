@@ -3,6 +3,7 @@ package io.holdfast.checkpoint;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.holdfast.HoldfastException;
+import io.holdfast.kernels.DType;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -10,11 +11,13 @@ import java.util.ArrayList;
 import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.SequencedMap;
 import java.util.SequencedSet;
 import java.util.TreeMap;
+import java.util.stream.Stream;
 
 /**
  * A Hugging Face model folder: {@code config.json} and the weights, in one {@code
@@ -198,6 +201,27 @@ public final class ModelFolder implements AutoCloseable {
       Path folder, JsonNode config, Iterable<TensorEntry> tensors, long maxShardBytes) {
     JsonFile.write(folder.resolve(CONFIG), config);
     Shards.write(folder, tensors, maxShardBytes);
+  }
+
+  /**
+   * A configuration that says how weights were changed.
+   *
+   * @param dtype of the weights, or empty where it stayed what it was
+   * @param parted whether the head, which was the embedding, is a weight of its own now
+   */
+  public static JsonNode describing(JsonNode config, Optional<DType> dtype, boolean parted) {
+    ObjectNode changed = config.deepCopy();
+    dtype.ifPresent(
+        type ->
+            Stream.of("dtype", "torch_dtype")
+                .filter(changed::has)
+                .findFirst()
+                .or(() -> Optional.of("dtype"))
+                .ifPresent(key -> changed.put(key, type.name().toLowerCase(Locale.ROOT))));
+    if (parted) {
+      changed.put("tie_word_embeddings", false);
+    }
+    return changed;
   }
 
   /** Copies tokenizer, chat template and generation settings, those that are there. */

@@ -1,50 +1,35 @@
 package io.holdfast.checkpoint;
 
-import java.util.List;
-import java.util.regex.Pattern;
+import java.util.Optional;
 
-/** Which linear modules of a model an adapter changes, in the three ways PEFT has to say it. */
-public sealed interface Targets {
+/**
+ * Which linear modules of a model an adapter changes, by PEFT's rules.
+ *
+ * @param names those that are asked for
+ * @param excluded those that are left as they are all the same
+ * @param layers where the names are looked for; everywhere if not given. A full name in the list of
+ *     names is meant in whatever layer it lies.
+ */
+public record Targets(ModuleNames names, Optional<ModuleNames> excluded, Optional<Layers> layers) {
+  /** PEFT's restrictions. */
+  public Targets {
+    if (layers.isPresent() && !(names instanceof ModuleNames.Listed)) {
+      throw new IllegalArgumentException(
+          "they can be chosen only for modules listed by name, not for " + names);
+    }
+  }
+
+  /** The modules of these names, wherever they are. */
+  public static Targets of(ModuleNames names) {
+    return new Targets(names, Optional.empty(), Optional.empty());
+  }
+
   /** Whether the adapter changes the linear module of this full name. */
-  boolean selects(String module);
-
-  /**
-   * Modules by their last name parts: {@code q_proj} selects {@code
-   * model.layers.0.self_attn.q_proj}.
-   */
-  record Named(List<String> names) implements Targets {
-    /** At least one name. */
-    public Named {
-      names = List.copyOf(names);
-      if (names.isEmpty()) {
-        throw new IllegalArgumentException("an adapter without a target");
-      }
+  public boolean select(String module) {
+    if (!names.select(module) || excluded.filter(some -> some.select(module)).isPresent()) {
+      return false;
     }
-
-    @Override
-    public boolean selects(String module) {
-      return names.stream().anyMatch(name -> module.equals(name) || module.endsWith("." + name));
-    }
-  }
-
-  /** Every linear module but the output head ({@code "all-linear"}). */
-  record AllLinear() implements Targets {
-    @Override
-    public boolean selects(String module) {
-      return !module.equals("lm_head");
-    }
-  }
-
-  /** Modules whose whole name matches a regular expression. */
-  record Matching(Pattern pattern) implements Targets {
-    @Override
-    public boolean selects(String module) {
-      return pattern.matcher(module).matches();
-    }
-  }
-
-  /** Modules by their last name parts. */
-  static Targets named(String... names) {
-    return new Named(List.of(names));
+    boolean literal = names instanceof ModuleNames.Listed listed && listed.names().contains(module);
+    return literal || layers.isEmpty() || layers.get().hold(module);
   }
 }

@@ -3,9 +3,11 @@ package io.holdfast.cli;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import io.holdfast.HoldfastException;
 import io.holdfast.model.Architecture;
+import io.holdfast.model.Weights;
 import io.holdfast.train.config.TrainConfig;
 import io.holdfast.train.config.Tune;
 import java.io.IOException;
+import java.util.Arrays;
 
 /**
  * Roughly how much memory a run needs, in bytes: a bound from shapes, to see whether it can fit.
@@ -38,10 +40,20 @@ record MemoryEstimate(long weights, long training, long activations) {
     }
   }
 
-  /** An adapter on every target of every block; MLP projections are taken as the widest case. */
+  /** The values of an adapter: both factors of every update, and what is trained in full. */
   private static long adapter(Architecture shape, Tune.Lora lora) {
-    long perProjection = (long) lora.rank() * (shape.hidden() + shape.intermediate());
-    return shape.depth() * lora.targets().size() * perProjection;
+    var adapter = lora.on("");
+    long count = 0;
+    for (var weight : Weights.shapes(shape).entrySet()) {
+      long[] size = weight.getValue();
+      var module = weight.getKey().replaceFirst("\\.[^.]*$", "");
+      if (adapter.saved().select(weight.getKey())) {
+        count += Arrays.stream(size).reduce(1, (a, b) -> a * b);
+      } else if (module.endsWith("_proj") && size.length == 2 && adapter.adapts(module)) {
+        count += adapter.scaling().rank(module) * (size[0] + size[1]);
+      }
+    }
+    return count;
   }
 
   /** Values that one row's graph keeps: residuals, norms, projections, attention and the MLP. */

@@ -1,6 +1,6 @@
 package io.holdfast.cli;
 
-import io.holdfast.model.Adapters;
+import io.holdfast.model.AdaptedDecoder;
 import io.holdfast.model.Decoder;
 import java.nio.file.Path;
 import picocli.CommandLine.Option;
@@ -24,15 +24,6 @@ final class ModelOption {
 
   /** The model with its adapter switched in. */
   Decoder load() {
-    var decoder = Decoder.load(model);
-    try {
-      if (adapter != null) {
-        Adapters.load(decoder, adapter);
-      }
-      return decoder;
-    } catch (RuntimeException e) {
-      decoder.close();
-      throw e;
-    }
+    return adapter == null ? Decoder.load(model) : AdaptedDecoder.load(model, adapter).decoder();
   }
 }

@@ -45,8 +45,7 @@ public record PromptActivations(SortedMap<Integer, double[][]> byLayer) {
       Decoder decoder,
       List<Example> prompts,
       Collection<Integer> layers,
-      ToIntFunction<Example> position,
-      AdapterMode mode) {
+      ToIntFunction<Example> position) {
     var captured = new TreeMap<Integer, double[][]>();
     layers.forEach(
         layer -> captured.put(layer, new double[prompts.size()][decoder.architecture().hidden()]));
@@ -73,7 +72,7 @@ public record PromptActivations(SortedMap<Integer, double[][]> byLayer) {
           var noGrad = NoGrad.on()) {
         decoder.forward(
             Tokens.rightPadded(Tensors.of(batch.ids(), batch.rows(), batch.width())),
-            mode,
+            AdapterMode.ON,
             List.of(new Reader(new TreeSet<>(layers), index, part, captured)));
       }
     }

@@ -108,7 +108,7 @@ public final class ReferenceCoefficients implements AutoCloseable {
           var tap = new Capture(batch, positions, subspace, kernels, offsets, coefficients);
           decoder.forward(
               Tokens.rightPadded(Tensors.of(batch.ids(), batch.rows(), batch.width())),
-              AdapterMode.OFF,
+              AdapterMode.ON,
               List.of(tap));
         }
       }

@@ -3,7 +3,6 @@ package io.holdfast.guard;
 import io.holdfast.data.Example;
 import io.holdfast.geometry.PromptActivations;
 import io.holdfast.kernels.Matrix;
-import io.holdfast.model.AdapterMode;
 import io.holdfast.model.Decoder;
 import java.lang.foreign.ValueLayout;
 import java.util.List;
@@ -19,8 +18,8 @@ public final class SubspaceDrift {
    */
   public static double measure(
       Decoder model, Decoder reference, List<Example> prompts, SafetySubspace subspace) {
-    var now = states(model, prompts, subspace, AdapterMode.ON);
-    var before = states(reference, prompts, subspace, AdapterMode.OFF);
+    var now = states(model, prompts, subspace);
+    var before = states(reference, prompts, subspace);
     double sum = 0;
     for (int layer : subspace.layers()) {
       var basis = subspace.basis(layer);
@@ -35,8 +34,8 @@ public final class SubspaceDrift {
   }
 
   private static PromptActivations states(
-      Decoder model, List<Example> prompts, SafetySubspace subspace, AdapterMode mode) {
-    return PromptActivations.capture(model, prompts, subspace.layers(), Example::promptEnd, mode);
+      Decoder model, List<Example> prompts, SafetySubspace subspace) {
+    return PromptActivations.capture(model, prompts, subspace.layers(), Example::promptEnd);
   }
 
   private static double squaredDistance(double[] now, double[] before, Matrix basis) {

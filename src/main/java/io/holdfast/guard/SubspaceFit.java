@@ -3,7 +3,6 @@ package io.holdfast.guard;
 import io.holdfast.HoldfastException;
 import io.holdfast.data.Example;
 import io.holdfast.geometry.PromptActivations;
-import io.holdfast.model.AdapterMode;
 import io.holdfast.model.Decoder;
 import java.util.List;
 import java.util.TreeMap;
@@ -57,8 +56,8 @@ public final class SubspaceFit {
   private static List<PromptActivations> states(
       Decoder model, List<Example> prompts, List<Integer> layers) {
     return List.of(
-        PromptActivations.capture(model, prompts, layers, Example::instructionEnd, AdapterMode.OFF),
-        PromptActivations.capture(model, prompts, layers, Example::promptEnd, AdapterMode.OFF));
+        PromptActivations.capture(model, prompts, layers, Example::instructionEnd),
+        PromptActivations.capture(model, prompts, layers, Example::promptEnd));
   }
 
   private static Activations at(List<PromptActivations> states, int layer) {

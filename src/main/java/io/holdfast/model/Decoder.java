@@ -138,7 +138,15 @@ public final class Decoder implements AutoCloseable {
 
   /** The head {@code [V, d]}: the embedding where they are tied. */
   public Tensor head() {
-    return weights.get(architecture.tied() ? "model.embed_tokens.weight" : "lm_head.weight");
+    return weights.get(tied() ? "model.embed_tokens.weight" : "lm_head.weight");
+  }
+
+  /**
+   * Whether the head is the embedding. An adapter that trains one of them may part those that
+   * {@code config.json} ties.
+   */
+  public boolean tied() {
+    return !weights.all().containsKey("lm_head.weight");
   }
 
   /**

@@ -43,13 +43,13 @@ final class Projection {
   }
 
   /**
-   * {@code x W^T + b}, plus {@code scale (dropout(x) A^T) B^T} where an adapter is active.
+   * {@code x W^T + b}, plus {@code scale (dropout(x) A^T) B^T} where there is an adapter.
    *
    * @param x {@code [.., in]}
    */
   Tensor apply(Tensor x, AdapterMode mode) {
     var y = torch.linear(x, weight, bias);
-    if (adapter == null || mode == AdapterMode.OFF) {
+    if (adapter == null) {
       return y;
     }
     boolean drop = mode == AdapterMode.TRAIN && adapter.dropout() > 0;

@@ -114,6 +114,19 @@ public final class Weights implements AutoCloseable {
     return copy;
   }
 
+  /**
+   * The same weights but for some, which take the place of those of their names or are new.
+   *
+   * @param others taken over
+   * @param source closed with the result; it keeps these weights alive
+   */
+  Weights with(SequencedMap<String, Tensor> others, AutoCloseable source) {
+    var changed = new Weights(source);
+    changed.tensors.putAll(tensors);
+    others.forEach(changed::put);
+    return changed;
+  }
+
   private void put(String name, Tensor tensor) {
     tensors.put(name, owner.own(tensor));
   }
@@ -144,7 +157,7 @@ public final class Weights implements AutoCloseable {
   }
 
   /** The name and shape of every weight that an architecture needs. */
-  static SequencedMap<String, long[]> shapes(Architecture a) {
+  public static SequencedMap<String, long[]> shapes(Architecture a) {
     var shapes = new LinkedHashMap<String, long[]>();
     shapes.put("model.embed_tokens.weight", new long[] {a.vocabulary(), a.hidden()});
     for (int layer = 0; layer < a.depth(); layer++) {

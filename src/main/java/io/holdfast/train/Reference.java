@@ -12,8 +12,8 @@ import java.util.List;
 import org.bytedeco.pytorch.Tensor;
 
 /**
- * The model a run must not drift away from: the start of the run, as a frozen copy or as the same
- * weights with their adapter off.
+ * The model a run must not drift away from: what its configuration names as {@code model}, without
+ * any adapter and with all its weights as they were.
  *
  * @param decoder what computes it
  */
@@ -53,7 +53,7 @@ public record Reference(Decoder decoder) {
       var hidden =
           decoder.forward(
               Tokens.rightPadded(Tensors.of(ids, needed, batch.width())),
-              AdapterMode.OFF,
+              AdapterMode.ON,
               List.<Tap>of());
       return scope.keep(
           hidden.reshape(-1, hidden.size(-1)).index_select(0, Tensors.of(index, index.length)));

@@ -132,7 +132,8 @@ public final class TrainRun {
       ExampleReader.Result read,
       Optional<Evaluator> evaluator) {
     Outcome train(boolean resume, Progress.Style style) {
-      try (var model = TunedModel.of(config)) {
+      var modelHash = modelHash(config.model());
+      try (var model = TunedModel.of(config, modelHash)) {
         requireKnownTokens(model.decoder().architecture().vocabulary());
         var checkpoints = new Checkpoints(config.output(), config.checkpoint().keep());
         var from = resume ? checkpoints.latest() : Optional.<Path>empty();
@@ -143,7 +144,7 @@ public final class TrainRun {
         }
         long start = from.map(path -> Checkpoints.state(path).get("step").asLong()).orElse(0L);
         var folder = resume ? RunFolder.resume(config, start) : RunFolder.create(config);
-        return train(model, checkpoints, folder, from, style);
+        return train(model, modelHash, checkpoints, folder, from, style);
       }
     }
 
@@ -162,11 +163,11 @@ public final class TrainRun {
 
     private Outcome train(
         TunedModel model,
+        String modelHash,
         Checkpoints checkpoints,
         RunFolder folder,
         Optional<Path> from,
         Progress.Style style) {
-      var modelHash = modelHash(config.model());
       var dataHash = hash(config.data().train());
       var assembly =
           new GuardAssembly(

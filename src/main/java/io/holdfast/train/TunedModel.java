@@ -1,14 +1,10 @@
 package io.holdfast.train;
 
-import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.holdfast.HoldfastException;
 import io.holdfast.checkpoint.AdapterFolder;
-import io.holdfast.checkpoint.LoraConfig;
 import io.holdfast.checkpoint.ModelFolder;
-import io.holdfast.checkpoint.Targets;
-import io.holdfast.checkpoint.TensorEntry;
-import io.holdfast.model.Adapters;
+import io.holdfast.kernels.DType;
+import io.holdfast.model.AdaptedDecoder;
 import io.holdfast.model.Decoder;
 import io.holdfast.train.config.TrainConfig;
 import io.holdfast.train.config.Tune;
@@ -17,8 +13,8 @@ import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.SequencedMap;
-import java.util.stream.Stream;
 import org.bytedeco.pytorch.Tensor;
 
 /** What is trained: the whole model, or an adapter on a model that stays as it is. */
@@ -35,19 +31,17 @@ public sealed interface TunedModel extends Checkpoints.Model, AutoCloseable {
   @Override
   void close();
 
-  /** Loads what a configuration starts from and makes its parameters trainable. */
-  static TunedModel of(TrainConfig config) {
+  /**
+   * Loads what a configuration starts from and makes its parameters trainable.
+   *
+   * @param modelHash {@link ModelFolder#hash} of the model's folder, which adapters keep
+   */
+  static TunedModel of(TrainConfig config, String modelHash) {
     var base = Decoder.load(config.model());
     try {
       return switch (config.tune()) {
-        case Tune.Full() -> {
-          if (config.adapter().isPresent()) {
-            Adapters.load(base, config.adapter().get());
-            yield Whole.of(Adapters.merged(base), base, config);
-          }
-          yield Whole.of(base.copy(), base, config);
-        }
-        case Tune.Lora lora -> Adapter.of(base, lora, config);
+        case Tune.Full() -> Whole.of(base, config);
+        case Tune.Lora lora -> Adapter.of(base, lora, config, modelHash);
       };
     } catch (RuntimeException e) {
       base.close();
@@ -58,7 +52,9 @@ public sealed interface TunedModel extends Checkpoints.Model, AutoCloseable {
   /** Full fine-tuning: every parameter that is not frozen; the reference is the mapped file. */
   record Whole(Decoder decoder, Decoder start, SequencedMap<String, Tensor> parameters, Path source)
       implements TunedModel {
-    static Whole of(Decoder decoder, Decoder start, TrainConfig config) {
+    static Whole of(Decoder start, TrainConfig config) {
+      var decoder =
+          config.adapter().map(adapter -> merged(config.model(), adapter)).orElseGet(start::copy);
       var parameters = new LinkedHashMap<>(decoder.weights().all());
       parameters.keySet().removeIf(name -> frozen(name, config.freeze()));
       checkFreeze(decoder.weights().all(), config.freeze());
@@ -67,6 +63,12 @@ public sealed interface TunedModel extends Checkpoints.Model, AutoCloseable {
       }
       parameters.values().forEach(tensor -> tensor.requires_grad_(true));
       return new Whole(decoder, start, parameters, config.model());
+    }
+
+    private static Decoder merged(Path model, Path adapter) {
+      try (var adapted = AdaptedDecoder.load(model, adapter)) {
+        return adapted.merged();
+      }
     }
 
     @Override
@@ -79,20 +81,14 @@ public sealed interface TunedModel extends Checkpoints.Model, AutoCloseable {
       try (var files = ModelFolder.open(source)) {
         ModelFolder.write(
             folder,
-            inFloat32(files.config()),
+            ModelFolder.describing(
+                files.config(),
+                Optional.of(DType.FLOAT32),
+                decoder.architecture().tied() && !decoder.tied()),
             TensorState.entries("", decoder.weights().all()),
             ModelFolder.SHARD_BYTES);
       }
       ModelFolder.copyTokenizer(source, folder);
-    }
-
-    /** The weights are written as they were trained, so the configuration must say so. */
-    private static JsonNode inFloat32(JsonNode config) {
-      ObjectNode changed = config.deepCopy();
-      Stream.of("dtype", "torch_dtype")
-          .filter(changed::has)
-          .forEach(key -> changed.put(key, "float32"));
-      return changed;
     }
 
     @Override
@@ -109,62 +105,67 @@ public sealed interface TunedModel extends Checkpoints.Model, AutoCloseable {
     }
   }
 
-  /** LoRA: the adapter alone; the reference is the same model with its adapter off. */
-  record Adapter(Decoder decoder, LoraConfig config, SequencedMap<String, Tensor> parameters)
+  /** LoRA: the adapter alone; the reference is its base, with which it shares its weights. */
+  record Adapter(AdaptedDecoder adapted, SequencedMap<String, Tensor> parameters, String baseHash)
       implements TunedModel {
-    static Adapter of(Decoder base, Tune.Lora lora, TrainConfig config) {
+    static Adapter of(Decoder base, Tune.Lora lora, TrainConfig config, String baseHash) {
       if (!config.freeze().isEmpty()) {
         throw HoldfastException.usage(
             "freeze: a LoRA trains its adapter alone; choose its modules by tune.lora.targets");
       }
-      LoraConfig made;
-      if (config.adapter().isPresent()) {
-        made = Adapters.load(base, config.adapter().get());
-      } else {
-        var targets =
-            lora.targets().equals(List.of("all-linear"))
-                ? new Targets.AllLinear()
-                : new Targets.Named(lora.targets());
-        made =
-            new LoraConfig(
-                config.model().toString(),
-                lora.rank(),
-                lora.alpha(),
-                lora.dropout(),
-                targets,
-                false);
-        Adapters.create(base, made, config.seed());
-      }
-      var parameters = Adapters.parameters(base);
+      var adapted =
+          config
+              .adapter()
+              .map(folder -> goingOn(base, lora, folder))
+              .orElseGet(
+                  () ->
+                      AdaptedDecoder.create(
+                          base, lora.on(config.model().toString()), lora.init(), config.seed()));
+      var parameters = adapted.parameters();
       parameters.values().forEach(tensor -> tensor.requires_grad_(true));
-      return new Adapter(base, made, parameters);
+      return new Adapter(adapted, parameters, baseHash);
+    }
+
+    /** An adapter brings its own settings: those of the configuration may only repeat them. */
+    private static AdaptedDecoder goingOn(Decoder base, Tune.Lora lora, Path folder) {
+      try (var files = AdapterFolder.open(folder)) {
+        var brought = files.config();
+        if (!lora.equals(Tune.Lora.DEFAULT) && !lora.on(brought.base()).equals(brought)) {
+          throw HoldfastException.usage(
+              "tune.lora: %s has settings of its own, and these are others: %s. Write `tune: lora`"
+                  + " to go on with it, or leave `adapter` out to start a new one.",
+              folder, brought);
+        }
+      }
+      return AdaptedDecoder.load(base, folder);
+    }
+
+    @Override
+    public Decoder decoder() {
+      return adapted.decoder();
     }
 
     @Override
     public Reference reference() {
-      return new Reference(decoder);
+      return new Reference(adapted.base());
     }
 
     @Override
     public void write(Path folder) {
-      Adapters.write(decoder, config, folder);
+      adapted.write(folder, Optional.of(baseHash));
     }
 
     @Override
     public void read(Path folder) {
       try (var files = AdapterFolder.open(folder)) {
-        var entries = new LinkedHashMap<String, TensorEntry>();
-        for (var update : files.updates().values()) {
-          entries.put(update.a().name(), update.a());
-          entries.put(update.b().name(), update.b());
-        }
+        var entries = files.tensors();
         TensorState.restore(folder, entries::keySet, entries::get, "", parameters);
       }
     }
 
     @Override
     public void close() {
-      decoder.close();
+      adapted.close();
     }
   }
 

@@ -1,17 +1,20 @@
 package io.holdfast.train.config;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.holdfast.ExitCode;
 import io.holdfast.HoldfastException;
 import io.holdfast.data.ExampleReader.LossOn;
+import io.holdfast.model.AdaptedDecoder.Start;
 import io.holdfast.train.Schedule.Decay;
 import io.holdfast.train.config.GuardConfig.Position;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Optional;
 import org.junit.jupiter.api.Test;
@@ -81,6 +84,25 @@ class TrainConfigTest {
 
   @TempDir Path folder;
 
+  private static Tune.Lora lora(int rank, double alpha, double dropout, String... targets) {
+    var none = new LinkedHashMap<String, Integer>();
+    var empty = List.<String>of();
+    return new Tune.Lora(
+        rank,
+        alpha,
+        dropout,
+        List.of(targets),
+        empty,
+        List.of(),
+        empty,
+        false,
+        none,
+        new LinkedHashMap<>(),
+        empty,
+        false,
+        Start.KAIMING);
+  }
+
   private TrainConfig load(String yaml, String... overrides) {
     try {
       var file = Files.writeString(folder.resolve("train.yaml"), yaml);
@@ -114,7 +136,7 @@ class TrainConfigTest {
   @Test
   void everyKeyIsRead() {
     var config = load(FULL);
-    assertEquals(new Tune.Lora(8, 4, 0.1, List.of("o_proj")), config.tune());
+    assertEquals(lora(8, 4, 0.1, "o_proj"), config.tune());
     assertEquals(3e-5, config.optimizer().lr());
     assertEquals(9_000_000_000L, config.seed());
     var subspace = config.guard().subspace().orElseThrow();
@@ -128,9 +150,56 @@ class TrainConfigTest {
     assertEquals(false, kl.shrinksTask());
   }
 
+  private static final String LORA =
+      """
+      tune:
+        lora:
+          rank: 4
+          alpha: 6
+          targets: .*layers\\.[0-2]\\.(self_attn|mlp)\\..*_proj
+          exclude: [o_proj]
+          rank_stabilized: true
+          ranks: {"layers.1.mlp.(up|gate)_proj": 2, down_proj: 1}
+          alphas: {down_proj: 0.5}
+          modules_to_save: [embed_tokens, model.norm]
+          ensure_weight_tying: true
+          init: gaussian
+      """;
+
+  @Test
+  void everySettingOfALoraIsRead() {
+    var tune = (Tune.Lora) load(SMALL + LORA).tune();
+    assertEquals(Start.GAUSSIAN, tune.init());
+    var config = tune.on("base");
+    assertEquals("base", config.base());
+    var scaling = config.scaling();
+    assertEquals(
+        List.of(4, 2, 2, 1),
+        List.of(
+            scaling.rank("model.layers.0.mlp.up_proj"),
+            scaling.rank("model.layers.1.mlp.up_proj"),
+            scaling.rank("model.layers.1.mlp.gate_proj"),
+            scaling.rank("model.layers.1.mlp.down_proj")));
+    assertEquals(3, scaling.factor("model.layers.0.mlp.up_proj"), 1e-12);
+    assertEquals(0.5, scaling.factor("model.layers.0.mlp.down_proj"), 1e-12);
+    assertTrue(config.adapts("model.layers.2.mlp.up_proj"));
+    assertFalse(config.adapts("model.layers.3.mlp.up_proj"));
+    assertFalse(config.adapts("model.layers.0.self_attn.o_proj"));
+    assertTrue(config.saved().select("model.norm.weight"));
+    assertTrue(config.saved().keepsTie());
+    var layers =
+        (Tune.Lora) load(SMALL + "tune: {lora: {layers: [1], layers_pattern: [layers]}}").tune();
+    assertTrue(layers.on("").adapts("model.layers.1.self_attn.q_proj"));
+    assertFalse(layers.on("").adapts("model.layers.0.self_attn.q_proj"));
+    assertTrue(
+        ((Tune.Lora) load(SMALL + "tune: {lora: {targets: all-linear}}").tune())
+            .on("")
+            .adapts("model.layers.0.mlp.down_proj"));
+  }
+
   @Test
   void whatIsWrittenBackReadsTheSame() {
-    for (var config : List.of(load(SMALL), load(FULL))) {
+    for (var config : List.of(load(SMALL), load(FULL), load(SMALL + LORA))) {
       assertEquals(config, load(config.toYaml()));
     }
     assertTrue(load(SMALL).toYaml().contains("weight_decay: 0.01"), "defaults are spelt out");
@@ -148,7 +217,7 @@ class TrainConfigTest {
             "data.train=[x.jsonl, y.jsonl]",
             "guard.kl={weight: 0.5}");
     assertEquals(1e-4, config.optimizer().lr());
-    assertEquals(new Tune.Lora(4, 32, 0, List.of("q_proj", "v_proj")), config.tune());
+    assertEquals(lora(4, 32, 0, "q_proj", "v_proj"), config.tune());
     assertEquals(Optional.of(2.0), config.epochs());
     assertEquals(2, config.data().train().size());
     assertEquals(Optional.of(0.5), config.guard().kl().orElseThrow().weight());
@@ -156,8 +225,7 @@ class TrainConfigTest {
 
   @Test
   void aChoiceMayBeAWordAlone() {
-    assertEquals(
-        new Tune.Lora(16, 32, 0, List.of("q_proj", "v_proj")), load(SMALL + "tune: lora").tune());
+    assertEquals(Tune.Lora.DEFAULT, load(SMALL + "tune: lora").tune());
     assertEquals(load(SMALL + "tune: {lora: {rank: 4}}"), load(SMALL + "lora: {rank: 4}"));
     assertEquals(
         Optional.empty(),
@@ -187,7 +255,23 @@ class TrainConfigTest {
         "precision: flaot32 | expects one of float32, bfloat16, not 'flaot32' (did you mean"
             + " float32?)",
         "epochs: 3 | train.yaml:5: epochs cannot be given beside steps",
-        "tune: half | tune: expects full  or  lora: {rank, alpha, dropout, targets}",
+        "tune: half | tune: expects full  or  lora: {rank, alpha, dropout, targets, ",
+        "tune: {lora: {init: pissa}} | tune.lora.init: expects one of kaiming, gaussian, not"
+            + " 'pissa'",
+        "tune: {lora: {use_dora: true}} | unknown key 'tune.lora.use_dora'",
+        "tune: {lora: {ranks: [4]}} | tune.lora.ranks: expects keys with a value each",
+        "tune: {lora: {ranks: {q_proj: 0}}} | tune.lora.ranks: the rank of q_proj must be at least"
+            + " 1",
+        "tune: {lora: {ranks: {q_proj: x}}} | tune.lora.ranks.q_proj: expects a whole number",
+        "tune: {lora: {ranks: {'*q': 1}}} | tune.lora.ranks: '*q' is not a regular expression",
+        "tune: {lora: {alphas: {q_proj: -1}}} | tune.lora.alphas q_proj: must be positive",
+        "tune: {lora: {alphas: {'q(': 1}}} | tune.lora.alphas: 'q(' is not a regular expression",
+        "tune: {lora: {targets: ['.*q', v]}} | tune.lora.targets: '.*q' is a regular expression,",
+        "tune: {lora: {targets: '(q'}} | tune.lora.targets: '(q' is not a regular expression",
+        "tune: {lora: {exclude: all-linear}} | tune.lora.exclude all-linear leaves nothing",
+        "tune: {lora: {layers_pattern: [h]}} | tune.lora.layers_pattern says where layers are",
+        "tune: {lora: {targets: all-linear, layers: [0]}} | tune.lora.layers: they can be chosen",
+        "tune: {lora: {modules_to_save: ['']}} | tune.lora.modules_to_save: an empty name",
         "tune: {lore: {}} | unknown key 'tune.lore' (did you mean 'tune.lora'?)",
         "tune: {lora: {dropout: 1}} | tune.lora.dropout must be in [0, 1), is 1.0",
         "guard: {kl: {}} | guard.kl.weight or risk_column must be given",

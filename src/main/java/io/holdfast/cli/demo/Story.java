@@ -17,7 +17,6 @@ import io.holdfast.geometry.PromptActivations;
 import io.holdfast.guard.SafetySubspace;
 import io.holdfast.guard.SubspaceDrift;
 import io.holdfast.guard.SubspaceFit;
-import io.holdfast.model.AdapterMode;
 import io.holdfast.model.Decoder;
 import io.holdfast.report.DemoSummary;
 import io.holdfast.report.RunRow;
@@ -201,8 +200,7 @@ final class Story {
   }
 
   private static double[][] states(Decoder model, List<Example> prompts) {
-    return PromptActivations.capture(
-            model, prompts, List.of(PROBE_LAYER), Example::promptEnd, AdapterMode.OFF)
+    return PromptActivations.capture(model, prompts, List.of(PROBE_LAYER), Example::promptEnd)
         .at(PROBE_LAYER);
   }
 

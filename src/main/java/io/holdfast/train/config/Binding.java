@@ -70,6 +70,18 @@ final class Binding<T> {
   }
 
   private Object value(Type type, Yaml node, String path) {
+    if (type instanceof ParameterizedType map && map.getRawType() == SequencedMap.class) {
+      if (!(node instanceof Yaml.Section section)) {
+        throw fail(node, path, "expects keys with a value each");
+      }
+      var values = new LinkedHashMap<String, Object>();
+      section
+          .entries()
+          .forEach(
+              (key, value) ->
+                  values.put(key, value(map.getActualTypeArguments()[1], value, join(path, key))));
+      return values;
+    }
     if (type instanceof ParameterizedType list) {
       var items = node instanceof Yaml.Items several ? several.items() : List.of(node);
       var values = new ArrayList<Object>();

@@ -4,8 +4,9 @@ package io.holdfast.train.config;
 final class InvalidValue extends IllegalArgumentException {
   private final String key;
 
-  private InvalidValue(String key, String message) {
-    super(key + " " + message);
+  /** With a message that begins with the key. */
+  InvalidValue(String key, String message) {
+    super(message);
     this.key = key;
   }
 
@@ -17,7 +18,7 @@ final class InvalidValue extends IllegalArgumentException {
   /** Refuses a value: {@code message} continues the key, as in "must be positive, is -1". */
   static void unless(boolean valid, String key, String format, Object... arguments) {
     if (!valid) {
-      throw new InvalidValue(key, format.formatted(arguments));
+      throw new InvalidValue(key, key + " " + format.formatted(arguments));
     }
   }
 }
