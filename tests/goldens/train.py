@@ -9,6 +9,11 @@ base/, base-tied/      tiny random Llama models (biases and a head of its own; t
 start/                 base with noise on every weight: what the guarded traces train, base being
                        their reference
 adapter-qv/, adapter-all/   PEFT LoRA of rank 4 with alpha 8, A and B both not zero
+adapter-rich/          ranks and alphas by pattern, rank-stabilised, on some layers, with embedding,
+                       head and all norms in modules_to_save
+adapter-parted/, adapter-kept/   of base-tied, with the embedding in modules_to_save: the head parts
+                       from it, or stays tied to it
+merged-rich/, ...      base and adapter merged by PEFT
 rows.jsonl             one row a line, in the order of training:
                        tokens  ids
                        target  1 where the token is supervised: its prediction from the tokens
@@ -103,7 +108,38 @@ def full(formula, **changes):
 
 def lora(formula, adapter, **changes):
     defaults = dict(lr=1e-2, betas=(0.9, 0.999), weight_decay=0.01)
-    return Settings(formula, "base", adapter, **{**defaults, **changes})
+    return Settings(formula, ADAPTERS[adapter][0], adapter, **{**defaults, **changes})
+
+
+# name -> base, LoraConfig fields
+ADAPTERS = {
+    "adapter-qv": ("base", dict(target_modules=["q_proj", "v_proj"])),
+    "adapter-all": ("base", dict(target_modules=ALL_PROJECTIONS)),
+    "adapter-rich": (
+        "base",
+        dict(
+            target_modules=ALL_PROJECTIONS,
+            exclude_modules=["o_proj"],
+            layers_to_transform=[0, 2],
+            use_rslora=True,
+            rank_pattern={"layers.0.self_attn.q_proj": 2, "(up|down)_proj": 3},
+            alpha_pattern={"v_proj": 4, "layers.2.mlp.gate_proj": 16},
+            modules_to_save=["embed_tokens", "lm_head", "norm"],
+        ),
+    ),
+    "adapter-parted": (
+        "base-tied",
+        dict(target_modules=["q_proj", "v_proj"], modules_to_save=["embed_tokens"]),
+    ),
+    "adapter-kept": (
+        "base-tied",
+        dict(
+            target_modules=["q_proj", "v_proj"],
+            modules_to_save=["embed_tokens"],
+            ensure_weight_tying=True,
+        ),
+    ),
+}
 
 
 guarded = dict(model="start", reference="base", steps=SHORT, warmup_steps=0)
@@ -112,8 +148,21 @@ TRACES = {
     "full-tied": full(TASK, model="base-tied"),
     "lora-qv": lora(TASK, "adapter-qv"),
     "lora-all": lora(TASK, "adapter-all"),
+    "lora-rich": lora(TASK, "adapter-rich", lr=3e-3),
+    "lora-parted": lora(TASK, "adapter-parted", lr=3e-3),
+    "lora-kept": lora(TASK, "adapter-kept", lr=3e-3),
     "kl": full(CE_KL, kl=True, **guarded),
     "kl-lora": lora(CE_KL, "adapter-all", kl=True, steps=SHORT, warmup_steps=0),
+    "both-lora": lora(
+        f"{CE_KL} + {PENALTY}",
+        "adapter-rich",
+        kl=True,
+        guard_weight=1.0,
+        guard_by_risk=True,
+        steps=SHORT,
+        warmup_steps=0,
+        lr=3e-3,
+    ),
     "subspace": full(f"{TASK} + {PENALTY}", guard_weight=0.3, **guarded),
     "subspace-filter": full(
         f"{TASK} + {PENALTY}; {FILTER}", guard_weight=0.3, guard_filter=True, **guarded
@@ -156,24 +205,6 @@ def write_models():
     model = LlamaForCausalLM(LlamaConfig(attention_bias=True, mlp_bias=True, **shape))
     randomize(model, 21)
     model.save_pretrained(ROOT / "base")
-    for name, targets in (("adapter-qv", ["q_proj", "v_proj"]), ("adapter-all", ALL_PROJECTIONS)):
-        settings = LoraConfig(
-            r=4, lora_alpha=8, lora_dropout=0.0, target_modules=targets, task_type="CAUSAL_LM"
-        )
-        adapted = get_peft_model(
-            AutoModelForCausalLM.from_pretrained(ROOT / "base", dtype=torch.float32), settings
-        )
-        generator = torch.Generator().manual_seed(22)
-        for key, parameter in adapted.named_parameters():
-            if "lora_" in key:
-                noise = torch.randn(parameter.shape, generator=generator)
-                parameter.data.copy_(noise * (0.18 if "lora_A" in key else 0.05))
-        adapted.save_pretrained(ROOT / name, save_embedding_layers=False)
-        (ROOT / name / "README.md").unlink(missing_ok=True)
-        file = ROOT / name / "adapter_config.json"
-        config = json.loads(file.read_text())
-        config |= {"base_model_name_or_path": "base", "target_modules": targets}
-        file.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
     generator = torch.Generator().manual_seed(23)
     for parameter in model.parameters():
         parameter.data += 0.03 * torch.randn(parameter.shape, generator=generator)
@@ -181,6 +212,33 @@ def write_models():
     tied = LlamaForCausalLM(LlamaConfig(tie_word_embeddings=True, **shape))
     randomize(tied, 24)
     tied.save_pretrained(ROOT / "base-tied")
+    for name, (base, fields) in ADAPTERS.items():
+        write_adapter(name, base, fields)
+
+
+def write_adapter(name, base, fields):
+    settings = LoraConfig(r=4, lora_alpha=8, lora_dropout=0.0, task_type="CAUSAL_LM", **fields)
+    adapted = get_peft_model(
+        AutoModelForCausalLM.from_pretrained(ROOT / base, dtype=torch.float32), settings
+    )
+    generator = torch.Generator().manual_seed(22)
+    for key, parameter in adapted.named_parameters():
+        if "lora_" in key:
+            noise = torch.randn(parameter.shape, generator=generator)
+            parameter.data.copy_(noise * (0.18 if "lora_A" in key else 0.05))
+        elif parameter.requires_grad:
+            parameter.data += 0.1 * torch.randn(parameter.shape, generator=generator)
+    adapted.save_pretrained(ROOT / name, save_embedding_layers=False)
+    (ROOT / name / "README.md").unlink(missing_ok=True)
+    file = ROOT / name / "adapter_config.json"
+    config = json.loads(file.read_text())
+    config |= {"base_model_name_or_path": base, "target_modules": fields["target_modules"]}
+    for key in "exclude_modules", "modules_to_save":
+        config[key] = sorted(config[key]) if config[key] else None
+    file.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
+    if "modules_to_save" in fields:
+        merged = load_adapter(base, name).merge_and_unload()
+        merged.save_pretrained(ROOT / name.replace("adapter", "merged"))
 
 
 def write_rows():
@@ -225,6 +283,10 @@ def load(folder, attention):
     return AutoModelForCausalLM.from_pretrained(
         ROOT / folder, dtype=torch.float32, attn_implementation=attention
     )
+
+
+def load_adapter(base, adapter, attention="eager", **options):
+    return PeftModel.from_pretrained(load(base, attention), ROOT / adapter, **options)
 
 
 def blocks(model):
@@ -298,7 +360,10 @@ def window_loss(s, model, reference, taps, basis, rows, supervised, watched):
 def on_disk(model, tensors):
     """Parameter names as the files have them."""
     if isinstance(model, PeftModel):
-        return {key.replace(".default.", "."): value for key, value in tensors.items()}
+        return {
+            key.replace(".modules_to_save.default.", ".").replace(".default.", "."): value
+            for key, value in tensors.items()
+        }
     return tensors
 
 
@@ -308,9 +373,11 @@ def run(s, rows, one_by_one=False):
     attention = "sdpa" if one_by_one else "eager"
     saved = load_file(ROOT / "basis.safetensors")
     basis = {l: saved[f"layer.{l}"] for l in GUARDED}
-    model, reference = load(s.model, attention), None
+    reference = None
     if s.adapter:
-        model = PeftModel.from_pretrained(model, ROOT / s.adapter, is_trainable=True)
+        model = load_adapter(s.model, s.adapter, attention, is_trainable=True)
+    else:
+        model = load(s.model, attention)
     if s.reference:
         reference = load(s.reference, attention).eval()
     model.train()
