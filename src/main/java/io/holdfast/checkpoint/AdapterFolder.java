@@ -99,7 +99,7 @@ public final class AdapterFolder implements AutoCloseable {
     if (half.isPresent() && name.startsWith(PREFIX)) {
       var module = name.substring(PREFIX.length(), name.length() - half.get().length());
       updates.computeIfAbsent(module, this::update);
-    } else if (name.startsWith(PREFIX) && config.saved().select(name.substring(PREFIX.length()))) {
+    } else if (name.startsWith(PREFIX) && config.saved().mayHold(name.substring(PREFIX.length()))) {
       var weight = name.substring(PREFIX.length());
       saved.put(weight, file.get(name).named(weight));
     } else {

@@ -40,6 +40,12 @@ public record SavedModules(List<String> names, boolean tied) {
         .anyMatch(module -> names.stream().anyMatch(module::endsWith));
   }
 
+  /** Whether an adapter's file may hold this weight, on a tied model or another. */
+  boolean mayHold(String weight) {
+    return select(weight)
+        || keepsTie() && EMBEDDINGS.stream().anyMatch(name -> weight.endsWith(name + ".weight"));
+  }
+
   /** Whether no low-rank update is put on this module, which is saved or part of what is. */
   boolean keepsAway(String module) {
     return names.stream()
