@@ -42,6 +42,7 @@ class ResumeTest {
           case "lora" -> List.of(LORA);
           case "full" -> List.of("tune=full");
           case "grouped" -> List.of("data.group_by_length=true");
+          case "packed" -> List.of("data.packing=true", "data.max_length=24", LORA);
           case "guarded" ->
               List.of(
                   chats,
@@ -69,7 +70,7 @@ class ResumeTest {
   }
 
   @ParameterizedTest
-  @ValueSource(strings = {"lora", "full", "grouped", "guarded"})
+  @ValueSource(strings = {"lora", "full", "grouped", "packed", "guarded"})
   void aResumedRunIsTheUninterruptedOne(String kind) throws IOException {
     var tiny = TinyRun.in(folder);
     tiny.write("harmful.jsonl", questions("sword", "axe", "saw", "trap", "whip"));

@@ -42,7 +42,8 @@ final class TracedWindow implements AutoCloseable {
   private final List<Guard> guards = new ArrayList<>();
   private List<float[]> noted = List.of();
 
-  private TracedWindow(Trace trace, KlDirection direction, Kernels real, Path temporary) {
+  private TracedWindow(
+      Trace trace, KlDirection direction, Kernels real, Path temporary, boolean packed) {
     Threads.set(1);
     this.trace = trace;
     this.start = Decoder.load(trace.named("model"));
@@ -61,13 +62,7 @@ final class TracedWindow implements AutoCloseable {
         new Trainer(
             new Trainer.Plan(1, 0, 0, 0, 1),
             model.decoder(),
-            new Windows(
-                rows,
-                (int) trace.number("micro_batch"),
-                (int) trace.number("accumulation"),
-                false,
-                false,
-                1),
+            windows(packed),
             new Schedule(1, 0, 1, Schedule.Decay.CONSTANT),
             optimizer,
             guards,
@@ -78,7 +73,25 @@ final class TracedWindow implements AutoCloseable {
   }
 
   static TracedWindow of(Trace trace, KlDirection direction, Kernels kernels, Path temporary) {
-    return new TracedWindow(trace, direction, kernels, temporary);
+    return new TracedWindow(trace, direction, kernels, temporary, false);
+  }
+
+  /** The same window with its examples in two packed rows, each a micro-batch. */
+  static TracedWindow packed(Trace trace, Kernels kernels, Path temporary) {
+    return new TracedWindow(trace, KlDirection.FORWARD, kernels, temporary, true);
+  }
+
+  private Windows windows(boolean packed) {
+    int batch = (int) trace.number("micro_batch");
+    int accumulation = (int) trace.number("accumulation");
+    if (!packed) {
+      return new Windows(rows, batch, accumulation, false, false, 1);
+    }
+    var window = rows.subList(0, batch * accumulation);
+    int half = window.stream().mapToInt(Example::length).sum() * 5 / 8;
+    var windows = Windows.packed(window, half, 1, 2, false, 1);
+    assertEquals(2, windows.rows(), "rows");
+    return windows;
   }
 
   private Kernels noting(Kernels real) {

@@ -4,6 +4,7 @@ import io.holdfast.data.Example;
 import io.holdfast.data.ExampleReader;
 import io.holdfast.data.RowReader;
 import io.holdfast.text.ChatTokenizer;
+import io.holdfast.train.Windows;
 import io.holdfast.train.config.TrainConfig;
 import java.util.List;
 
@@ -50,15 +51,16 @@ record TrainingRows(ChatTokenizer chat, ExampleReader.Result result) implements 
   /** How long the run is. */
   String steps(TrainConfig config) {
     int window = config.batchSize() * config.accumulation();
-    int perEpoch = Math.ceilDiv(examples().size(), window);
-    int steps = config.totalSteps(perEpoch);
-    return "%,d of %d rows (%d x %d), %.2f epochs"
+    var windows = Windows.of(config, examples());
+    int steps = config.totalSteps(windows.stepsPerEpoch());
+    return "%,d of %d rows (%d x %d), %.2f epochs%s"
         .formatted(
             steps,
             window,
             config.batchSize(),
             config.accumulation(),
-            (double) steps * window / examples().size());
+            (double) steps * window / windows.rows(),
+            config.data().packing() ? ", packed into %,d rows".formatted(windows.rows()) : "");
   }
 
   @Override

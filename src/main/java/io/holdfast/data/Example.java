@@ -29,6 +29,11 @@ public record Example(
     }
   }
 
+  /** Number of tokens. */
+  public int length() {
+    return ids.length;
+  }
+
   /** Number of tokens that are learnt. */
   public int supervised() {
     int count = 0;

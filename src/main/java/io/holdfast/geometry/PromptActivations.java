@@ -66,12 +66,12 @@ public record PromptActivations(SortedMap<Integer, double[][]> byLayer) {
               "%s: this row has no prompt position to read activations at; give it as messages",
               examples.get(r).place());
         }
-        index[r] = (long) r * batch.width() + at;
+        index[r] = batch.starts()[r] + at;
       }
       try (var scope = Scope.open();
           var noGrad = NoGrad.on()) {
         decoder.forward(
-            Tokens.rightPadded(Tensors.of(batch.ids(), batch.rows(), batch.width())),
+            Tokens.of(batch),
             AdapterMode.ON,
             List.of(new Reader(new TreeSet<>(layers), index, part, captured)));
       }

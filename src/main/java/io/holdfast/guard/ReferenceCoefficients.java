@@ -106,10 +106,7 @@ public final class ReferenceCoefficients implements AutoCloseable {
         try (var scope = Scope.open();
             var noGrad = NoGrad.on()) {
           var tap = new Capture(batch, positions, subspace, kernels, offsets, coefficients);
-          decoder.forward(
-              Tokens.rightPadded(Tensors.of(batch.ids(), batch.rows(), batch.width())),
-              AdapterMode.ON,
-              List.of(tap));
+          decoder.forward(Tokens.of(batch), AdapterMode.ON, List.of(tap));
         }
       }
       var tensors = new ArrayList<TensorEntry>();
@@ -169,7 +166,7 @@ public final class ReferenceCoefficients implements AutoCloseable {
       var h = Tensors.matrix(hidden.contiguous());
       long row = (long) subspace.rank() * Float.BYTES;
       try (var arena = Arena.ofConfined()) {
-        for (int r = 0; r < batch.rows(); r++) {
+        for (int r = 0; r < batch.examples().size(); r++) {
           var example = batch.examples().get(r);
           int[] guarded = positions.of(example);
           int count = guarded.length;
@@ -178,7 +175,7 @@ public final class ReferenceCoefficients implements AutoCloseable {
           }
           var rows = arena.allocate(ValueLayout.JAVA_LONG, count);
           for (int i = 0; i < count; i++) {
-            rows.setAtIndex(ValueLayout.JAVA_LONG, i, (long) r * batch.width() + guarded[i]);
+            rows.setAtIndex(ValueLayout.JAVA_LONG, i, batch.starts()[r] + guarded[i]);
           }
           var into =
               coefficients.get(site.layer()).asSlice(offsets.get(example) * row, count * row);

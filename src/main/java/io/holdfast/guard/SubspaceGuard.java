@@ -127,12 +127,12 @@ public final class SubspaceGuard implements Guard {
       this.rows = new long[count];
       this.strength = new float[count];
       int at = 0;
-      for (int r = 0; r < batch.rows(); r++) {
+      for (int r = 0; r < batch.examples().size(); r++) {
         var example = batch.examples().get(r);
         boolean anchor = Anchor.is(example);
         float strong = settings.byRisk() && !anchor ? (float) KlGuard.risk(example) : 1;
         for (int t : positions.of(example)) {
-          rows[at] = (long) r * batch.width() + t;
+          rows[at] = batch.starts()[r] + t;
           strength[at++] = strong;
         }
       }

@@ -2,11 +2,14 @@ package io.holdfast.model;
 
 import static org.bytedeco.pytorch.global.torch.scaled_dot_product_attention;
 
+import java.util.List;
 import org.bytedeco.pytorch.DoubleOptional;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.ScalarTypeOptional;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorOptional;
+import org.bytedeco.pytorch.TensorVector;
+import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 
 /**
@@ -56,10 +59,29 @@ record Attention(
       key = seen.keys();
       value = seen.values();
     }
-    var mixed = attend(query, repeated(key), repeated(value), sight);
+    var mixed =
+        sight.parts().isEmpty()
+            ? attend(query, repeated(key), repeated(value), sight)
+            : attendApart(query, repeated(key), repeated(value), sight.parts());
     return output.apply(
         mixed.transpose(1, 2).reshape(x.size(0), x.size(1), (long) heads * architecture.headDim()),
         mode);
+  }
+
+  /**
+   * Attention within each sequence of a packed row. Splitting costs the sum of the squared lengths;
+   * a block-diagonal mask would cost the square of their sum, and the memory of it.
+   */
+  private Tensor attendApart(Tensor query, Tensor key, Tensor value, List<Sight> parts) {
+    long[] lengths = parts.stream().mapToLong(Sight::time).toArray();
+    var queries = query.split_with_sizes(lengths, 2);
+    var keys = key.split_with_sizes(lengths, 2);
+    var values = value.split_with_sizes(lengths, 2);
+    var mixed = new Tensor[lengths.length];
+    for (int i = 0; i < mixed.length; i++) {
+      mixed[i] = attend(queries.get(i), keys.get(i), values.get(i), parts.get(i));
+    }
+    return torch.cat(new TensorVector(mixed), 2);
   }
 
   private Tensor attend(Tensor query, Tensor key, Tensor value, Sight sight) {

@@ -224,7 +224,11 @@ public final class Decoder implements AutoCloseable {
     for (var layer : architecture.layers()) {
       turns.computeIfAbsent(layer.rope(), rope -> rotations.of(rope, tokens));
     }
-    return new Pass(tokens.cache(), new Sight(start, time, tokens.mask()), turns, mode, taps);
+    var sight =
+        tokens.lengths() == null
+            ? new Sight(start, time, tokens.mask())
+            : Sight.packed(tokens.lengths());
+    return new Pass(tokens.cache(), sight, turns, mode, taps);
   }
 
   private Tensor embedded(Tensor ids) {

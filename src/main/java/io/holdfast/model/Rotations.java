@@ -46,7 +46,7 @@ final class Rotations {
   Rotation of(Rope rope, Tokens tokens) {
     int time = Math.toIntExact(tokens.ids().size(1));
     int start = tokens.cache() == null ? 0 : tokens.cache().length();
-    var table = table(rope, start + time);
+    var table = table(rope, tokens.longest());
     var cos = table.select(0, 0);
     var sin = table.select(0, 1);
     if (tokens.positions() == null) {

@@ -1,6 +1,8 @@
 package io.holdfast.model;
 
+import java.util.Arrays;
 import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
@@ -17,6 +19,7 @@ final class Sight {
   private final int time;
   private final Tensor given;
   private final Map<Integer, Tensor> masks = new HashMap<>();
+  private final List<Sight> parts;
 
   /**
    * The sight of one pass.
@@ -26,9 +29,36 @@ final class Sight {
    * @param given boolean {@code [batch, 1, time, start + time]}, or null for plain causality
    */
   Sight(int start, int time, Tensor given) {
+    this(start, time, given, List.of());
+  }
+
+  private Sight(int start, int time, Tensor given, List<Sight> parts) {
     this.start = start;
     this.time = time;
     this.given = given;
+    this.parts = parts;
+  }
+
+  /** The sight of sequences that follow one another in one row and do not see each other. */
+  static Sight packed(long[] lengths) {
+    var byLength = new HashMap<Long, Sight>();
+    var parts =
+        Arrays.stream(lengths)
+            .mapToObj(
+                length ->
+                    byLength.computeIfAbsent(length, n -> new Sight(0, Math.toIntExact(n), null)))
+            .toList();
+    return new Sight(0, Math.toIntExact(Arrays.stream(lengths).sum()), null, parts);
+  }
+
+  /** The sights of the sequences that share the row, or none where it is one sequence. */
+  List<Sight> parts() {
+    return parts;
+  }
+
+  /** Tokens of this pass. */
+  int time() {
+    return time;
   }
 
   /** Whether plain causal attention over exactly this pass's tokens is right. */

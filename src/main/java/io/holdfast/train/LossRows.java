@@ -29,7 +29,7 @@ public record LossRows(
    */
   public static LossRows of(
       Batch batch, List<ExampleWeight> weights, long denominator, long anchors) {
-    int capacity = batch.supervised() + batch.rows();
+    int capacity = batch.supervised() + batch.examples().size();
     var rows =
         new LossRows(
             new long[capacity], new long[capacity], new float[capacity], new float[capacity], 0);
@@ -47,12 +47,12 @@ public record LossRows(
 
   private int anchors(Batch batch, List<ExampleWeight> weights, long anchors) {
     int count = 0;
-    for (int row = 0; row < batch.rows(); row++) {
-      var example = batch.examples().get(row);
-      if (weights.get(row).kl() != 0 && Anchor.is(example)) {
-        index[count] = (long) row * batch.width() + example.promptEnd();
+    for (int i = 0; i < batch.examples().size(); i++) {
+      var example = batch.examples().get(i);
+      if (weights.get(i).kl() != 0 && Anchor.is(example)) {
+        index[count] = batch.starts()[i] + example.promptEnd();
         labels[count] = -1;
-        klWeight[count++] = (float) (weights.get(row).kl() / anchors);
+        klWeight[count++] = (float) (weights.get(i).kl() / anchors);
       }
     }
     return count;
@@ -60,13 +60,13 @@ public record LossRows(
 
   private int fill(
       Batch batch, List<ExampleWeight> weights, long denominator, int count, boolean kl) {
-    for (int row = 0; row < batch.rows(); row++) {
-      var weight = weights.get(row);
+    for (int i = 0; i < batch.examples().size(); i++) {
+      var weight = weights.get(i);
       if (weight.kl() != 0 != kl || weight.isZero()) {
         continue;
       }
-      for (int t = 0; t < batch.lengths()[row]; t++) {
-        int at = row * batch.width() + t;
+      int end = batch.starts()[i] + batch.examples().get(i).length();
+      for (int at = batch.starts()[i]; at < end; at++) {
         if (batch.labels()[at] >= 0) {
           index[count] = at;
           labels[count] = batch.labels()[at];

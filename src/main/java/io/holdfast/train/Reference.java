@@ -8,6 +8,7 @@ import io.holdfast.model.Tokens;
 import io.holdfast.torch.NoGrad;
 import io.holdfast.torch.Scope;
 import io.holdfast.torch.Tensors;
+import java.util.Arrays;
 import java.util.List;
 import org.bytedeco.pytorch.Tensor;
 
@@ -24,37 +25,30 @@ public record Reference(Decoder decoder) {
   }
 
   /**
-   * Its hidden states after the final norm at the rows that have a KL weight. Sequences without
-   * such a row are not computed.
+   * Its hidden states after the final norm at the rows that have a KL weight. Examples without such
+   * a row are not computed.
    *
    * @return {@code [rows.withKl(), d]}, in the caller's scope
    */
   public Tensor hiddenAt(Batch batch, LossRows rows) {
     try (var scope = Scope.open();
         var noGrad = NoGrad.on()) {
-      int[] place = new int[batch.rows()];
-      java.util.Arrays.fill(place, -1);
-      int needed = 0;
+      int[] needed =
+          Arrays.stream(rows.index(), 0, rows.withKl())
+              .mapToInt(batch::exampleAt)
+              .sorted()
+              .distinct()
+              .toArray();
+      var part = batch.only(needed);
       var index = new long[rows.withKl()];
       for (int i = 0; i < index.length; i++) {
-        int row = (int) (rows.index()[i] / batch.width());
-        if (place[row] < 0) {
-          place[row] = needed++;
-        }
-        index[i] = (long) place[row] * batch.width() + rows.index()[i] % batch.width();
+        int example = batch.exampleAt(rows.index()[i]);
+        index[i] =
+            part.starts()[Arrays.binarySearch(needed, example)]
+                + rows.index()[i]
+                - batch.starts()[example];
       }
-      var ids = new long[needed * batch.width()];
-      for (int row = 0; row < batch.rows(); row++) {
-        if (place[row] >= 0) {
-          System.arraycopy(
-              batch.ids(), row * batch.width(), ids, place[row] * batch.width(), batch.width());
-        }
-      }
-      var hidden =
-          decoder.forward(
-              Tokens.rightPadded(Tensors.of(ids, needed, batch.width())),
-              AdapterMode.ON,
-              List.<Tap>of());
+      var hidden = decoder.forward(Tokens.of(part), AdapterMode.ON, List.<Tap>of());
       return scope.keep(
           hidden.reshape(-1, hidden.size(-1)).index_select(0, Tensors.of(index, index.length)));
     }

@@ -110,11 +110,6 @@ public final class TrainRun {
       throw HoldfastException.usage(
           "precision: bfloat16 is not trained in this version; the allowed value is float32");
     }
-    if (config.data().packing()) {
-      throw HoldfastException.usage(
-          "data.packing: true is not computed in this version; the allowed value is false"
-              + " (group_by_length saves padding)");
-    }
     var device = config.device().or(() -> Optional.ofNullable(System.getenv("HOLDFAST_DEVICE")));
     if (device.isPresent() && !device.get().equals("cpu")) {
       throw HoldfastException.missing(
@@ -180,13 +175,12 @@ public final class TrainRun {
               GuardAssembly.folder(folder.path()));
       var anchors = assembly.anchors();
       var guards = assembly.guards(read.examples(), anchors, dataHash);
-      int perEpoch =
-          Math.ceilDiv(read.examples().size(), config.batchSize() * config.accumulation());
-      int steps = config.totalSteps(perEpoch);
+      var windows = Windows.of(config, read.examples());
+      int steps = config.totalSteps(windows.stepsPerEpoch());
       folder.describe(config, manifest(modelHash, dataHash, guards, anchors.size(), steps));
       try (var optimizer = new Adamw(kernels, adamw(), model.parameters())) {
         from.ifPresent(path -> Checkpoints.restore(path, model, optimizer));
-        var trainer = trainer(model, optimizer, guards, anchors, steps);
+        var trainer = trainer(model, windows, optimizer, guards, anchors, steps);
         return loop(trainer, model, optimizer, checkpoints, folder, style);
       } finally {
         guards.forEach(Guard::close);
@@ -194,7 +188,12 @@ public final class TrainRun {
     }
 
     private Trainer trainer(
-        TunedModel model, Adamw optimizer, List<Guard> guards, List<Example> anchors, int steps) {
+        TunedModel model,
+        Windows windows,
+        Adamw optimizer,
+        List<Guard> guards,
+        List<Example> anchors,
+        int steps) {
       int anchorBatch =
           config
               .guard()
@@ -210,13 +209,7 @@ public final class TrainRun {
       return new Trainer(
           new Trainer.Plan(steps, config.clipNorm(), anchorBatch, pad, config.seed()),
           model.decoder(),
-          new Windows(
-              read.examples(),
-              config.batchSize(),
-              config.accumulation(),
-              config.data().shuffle(),
-              config.data().groupByLength(),
-              config.seed()),
+          windows,
           new Schedule(
               config.optimizer().lr(),
               config.schedule().warmupSteps(),

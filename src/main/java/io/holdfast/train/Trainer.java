@@ -15,7 +15,6 @@ import io.holdfast.model.Tokens;
 import io.holdfast.torch.Scope;
 import io.holdfast.torch.Tensors;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import org.bytedeco.pytorch.BoolOptional;
@@ -133,10 +132,7 @@ public final class Trainer {
           step + 1, loss.total(), norm, batches.getFirst().examples().getFirst().place(), step);
     }
     optimizer.step(rate, clipping(norm));
-    long tokens =
-        batches.stream()
-            .mapToLong(batch -> Arrays.stream(batch.lengths()).asLongStream().sum())
-            .sum();
+    long tokens = batches.stream().mapToLong(Batch::tokens).sum();
     return new StepReport(
         step + 1,
         loss.total(),
@@ -152,11 +148,7 @@ public final class Trainer {
       var weights = batch.examples().stream().map(this::weigh).toList();
       var rows = LossRows.of(batch, weights, supervised, anchored);
       var taps = taps(batch, guarded);
-      var hidden =
-          model.forward(
-              Tokens.rightPadded(Tensors.of(batch.ids(), batch.rows(), batch.width())),
-              AdapterMode.TRAIN,
-              taps);
+      var hidden = model.forward(Tokens.of(batch), AdapterMode.TRAIN, taps);
       var gradient =
           Tensors.zeros((long) batch.rows() * batch.width(), model.architecture().hidden());
       var referenceRows = rows.withKl() == 0 ? null : reference.hiddenAt(batch, rows);
@@ -197,7 +189,7 @@ public final class Trainer {
           rows.add(anchors.get(i));
         }
       }
-      batches.add(Batch.of(rows, plan.padId()));
+      batches.add(windows.batch(rows, plan.padId()));
     }
     return batches;
   }

@@ -91,7 +91,8 @@ public record TrainConfig(
    * @param train files of rows, in the formats that {@link io.holdfast.data.Rows} reads
    * @param maxLength longest sequence in tokens
    * @param shuffle whether each epoch has an order of its own
-   * @param packing whether short sequences share a row
+   * @param packing whether short sequences share a row of {@code maxLength} tokens, of which a
+   *     micro-batch then has {@code batchSize}
    * @param groupByLength whether neighbouring steps share rows of like length, to pad less
    * @param lossOn which tokens are supervised
    */
@@ -105,6 +106,10 @@ public record TrainConfig(
     public Data {
       unless(!train.isEmpty(), "train", "must name at least one file");
       unless(maxLength >= 2, "max_length", "must be at least 2, is %s", maxLength);
+      unless(
+          !(packing && groupByLength),
+          "group_by_length",
+          "and packing are both true: packed rows are all of one length");
       train = List.copyOf(train);
     }
   }
