@@ -42,8 +42,13 @@ final class TracedWindow implements AutoCloseable {
   private final List<Guard> guards = new ArrayList<>();
   private List<float[]> noted = List.of();
 
-  private TracedWindow(
-      Trace trace, KlDirection direction, Kernels real, Path temporary, boolean packed) {
+  private enum Way {
+    PLAIN,
+    PACKED,
+    RECOMPUTED
+  }
+
+  private TracedWindow(Trace trace, KlDirection direction, Kernels real, Path temporary, Way way) {
     Threads.set(1);
     this.trace = trace;
     this.start = Decoder.load(trace.named("model"));
@@ -60,9 +65,9 @@ final class TracedWindow implements AutoCloseable {
     this.optimizer = new Adamw(kernels, new Adamw.Settings(0.9, 0.999, 1e-8, 0), parameters);
     this.trainer =
         new Trainer(
-            new Trainer.Plan(1, 0, 0, 0, 1),
+            new Trainer.Plan(1, 0, 0, 0, 1, way == Way.RECOMPUTED),
             model.decoder(),
-            windows(packed),
+            windows(way == Way.PACKED),
             new Schedule(1, 0, 1, Schedule.Decay.CONSTANT),
             optimizer,
             guards,
@@ -73,12 +78,17 @@ final class TracedWindow implements AutoCloseable {
   }
 
   static TracedWindow of(Trace trace, KlDirection direction, Kernels kernels, Path temporary) {
-    return new TracedWindow(trace, direction, kernels, temporary, false);
+    return new TracedWindow(trace, direction, kernels, temporary, Way.PLAIN);
   }
 
   /** The same window with its examples in two packed rows, each a micro-batch. */
   static TracedWindow packed(Trace trace, Kernels kernels, Path temporary) {
-    return new TracedWindow(trace, KlDirection.FORWARD, kernels, temporary, true);
+    return new TracedWindow(trace, KlDirection.FORWARD, kernels, temporary, Way.PACKED);
+  }
+
+  /** The same window with activation checkpointing. */
+  static TracedWindow recomputed(Trace trace, Kernels kernels, Path temporary) {
+    return new TracedWindow(trace, KlDirection.FORWARD, kernels, temporary, Way.RECOMPUTED);
   }
 
   private Windows windows(boolean packed) {

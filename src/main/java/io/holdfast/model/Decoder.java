@@ -196,29 +196,29 @@ public final class Decoder implements AutoCloseable {
    */
   public Tensor forward(Tokens tokens, AdapterMode mode, List<Tap> taps) {
     try (var scope = Scope.open()) {
-      int time = Math.toIntExact(tokens.ids().size(1));
-      var pass = pass(tokens, time, mode, taps);
+      var pass = pass(tokens, mode, taps);
       var hidden = embedded(tokens.ids());
       for (int layer = 0; layer < blocks.size(); layer++) {
-        hidden = block(layer, tapped(Site.residual(layer), hidden, taps), pass);
+        hidden = block(layer, hidden, pass);
       }
-      hidden = tapped(Site.residual(blocks.size()), hidden, taps);
       if (tokens.cache() != null) {
-        tokens.cache().advance(time);
+        tokens.cache().advance(Math.toIntExact(tokens.ids().size(1)));
       }
-      return scope.keep(finalNorm.apply(hidden));
+      return scope.keep(end(hidden, pass));
     }
   }
 
   /** What all blocks of one forward pass share. */
-  private record Pass(
+  record Pass(
       KvCache cache,
       Sight sight,
       Map<Rope, Rotations.Rotation> rotations,
       AdapterMode mode,
       List<Tap> taps) {}
 
-  private Pass pass(Tokens tokens, int time, AdapterMode mode, List<Tap> taps) {
+  /** Prepares a forward pass, which {@link #embedded}, {@link #block} and {@link #end} make up. */
+  Pass pass(Tokens tokens, AdapterMode mode, List<Tap> taps) {
+    int time = Math.toIntExact(tokens.ids().size(1));
     int start = tokens.cache() == null ? 0 : tokens.cache().length();
     var turns = new HashMap<Rope, Rotations.Rotation>();
     for (var layer : architecture.layers()) {
@@ -231,7 +231,8 @@ public final class Decoder implements AutoCloseable {
     return new Pass(tokens.cache(), sight, turns, mode, taps);
   }
 
-  private Tensor embedded(Tensor ids) {
+  /** The residual stream at slot 0. */
+  Tensor embedded(Tensor ids) {
     var hidden = embedding(weights.get("model.embed_tokens.weight"), ids);
     if (architecture.embeddingScale() == 1) {
       return hidden;
@@ -241,8 +242,10 @@ public final class Decoder implements AutoCloseable {
     return hidden.mul(scale.to(hidden.scalar_type()));
   }
 
-  private Tensor block(int layer, Tensor hidden, Pass pass) {
+  /** From one slot of the residual stream to the next. */
+  Tensor block(int layer, Tensor slot, Pass pass) {
     var block = blocks.get(layer);
+    var hidden = tapped(Site.residual(layer), slot, pass.taps());
     var rotation = pass.rotations().get(architecture.layers().get(layer).rope());
     var added =
         block
@@ -260,6 +263,31 @@ public final class Decoder implements AutoCloseable {
     added = block.mlp().apply(block.mlpStart().apply(hidden), pass.mode());
     added = block.mlpEnd() == null ? added : block.mlpEnd().apply(added);
     return hidden.add(tapped(new Site(Site.Kind.MLP_OUTPUT, layer), added, pass.taps()));
+  }
+
+  /** From the last slot of the residual stream to the states that the head reads. */
+  Tensor end(Tensor slot, Pass pass) {
+    return finalNorm.apply(tapped(Site.residual(blocks.size()), slot, pass.taps()));
+  }
+
+  /**
+   * At which slots of the residual stream a backward pass has something to do: where what is
+   * trained stands before them.
+   */
+  boolean[] trainedBefore() {
+    var trained = new boolean[blocks.size() + 1];
+    trained[0] = weights.get("model.embed_tokens.weight").requires_grad();
+    for (int layer = 0; layer < blocks.size(); layer++) {
+      trained[layer + 1] = trained[layer] || trains("model.layers." + layer + ".");
+    }
+    return trained;
+  }
+
+  private boolean trains(String prefix) {
+    return weights.all().entrySet().stream()
+            .anyMatch(w -> w.getKey().startsWith(prefix) && w.getValue().requires_grad())
+        || adapters().entrySet().stream()
+            .anyMatch(a -> a.getKey().startsWith(prefix) && a.getValue().a().requires_grad());
   }
 
   private static Tensor tapped(Site site, Tensor hidden, List<Tap> taps) {

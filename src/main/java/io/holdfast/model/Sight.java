@@ -56,6 +56,19 @@ final class Sight {
     return parts;
   }
 
+  /** Makes every mask that the layers will ask for, in the scope that is open now. */
+  void prepare(Architecture architecture) {
+    for (var sight : parts.isEmpty() ? List.of(this) : parts) {
+      for (var layer : architecture.layers()) {
+        if (architecture.attention().cap() > 0) {
+          sight.explicit(layer.window(), sight.time);
+        } else {
+          sight.mask(layer.window(), sight.time);
+        }
+      }
+    }
+  }
+
   /** Tokens of this pass. */
   int time() {
     return time;

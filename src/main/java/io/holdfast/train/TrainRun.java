@@ -207,7 +207,13 @@ public final class TrainRun {
             case REVERSE -> Kernels.KlDirection.REVERSE;
           };
       return new Trainer(
-          new Trainer.Plan(steps, config.clipNorm(), anchorBatch, pad, config.seed()),
+          new Trainer.Plan(
+              steps,
+              config.clipNorm(),
+              anchorBatch,
+              pad,
+              config.seed(),
+              config.activationCheckpointing()),
           model.decoder(),
           windows,
           new Schedule(

@@ -8,18 +8,15 @@ import io.holdfast.guard.Anchor;
 import io.holdfast.guard.ExampleWeight;
 import io.holdfast.guard.Guard;
 import io.holdfast.kernels.Kernels;
-import io.holdfast.model.AdapterMode;
 import io.holdfast.model.Decoder;
 import io.holdfast.model.Tap;
 import io.holdfast.model.Tokens;
+import io.holdfast.model.TrainingPass;
 import io.holdfast.torch.Scope;
 import io.holdfast.torch.Tensors;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
-import org.bytedeco.pytorch.BoolOptional;
-import org.bytedeco.pytorch.Tensor;
-import org.bytedeco.pytorch.TensorArrayRefOptional;
 import org.bytedeco.pytorch.global.torch;
 
 /**
@@ -35,8 +32,20 @@ public final class Trainer {
    * @param anchorBatch anchors added to each micro-batch
    * @param padId fills short rows; it is never seen by a real token
    * @param seed of dropout and anchors
+   * @param activationCheckpointing whether activations are computed once more on the way back
    */
-  public record Plan(long steps, double clipNorm, int anchorBatch, int padId, long seed) {}
+  public record Plan(
+      long steps,
+      double clipNorm,
+      int anchorBatch,
+      int padId,
+      long seed,
+      boolean activationCheckpointing) {
+    /** A run that keeps its activations. */
+    public Plan(long steps, double clipNorm, int anchorBatch, int padId, long seed) {
+      this(steps, clipNorm, anchorBatch, padId, seed, false);
+    }
+  }
 
   private final Plan plan;
   private final Decoder model;
@@ -148,19 +157,21 @@ public final class Trainer {
       var weights = batch.examples().stream().map(this::weigh).toList();
       var rows = LossRows.of(batch, weights, supervised, anchored);
       var taps = taps(batch, guarded);
-      var hidden = model.forward(Tokens.of(batch), AdapterMode.TRAIN, taps);
-      var gradient =
-          Tensors.zeros((long) batch.rows() * batch.width(), model.architecture().hidden());
-      var referenceRows = rows.withKl() == 0 ? null : reference.hiddenAt(batch, rows);
-      var loss = head.lossAndGradient(hidden, rows, referenceRows, gradient);
-      backward(hidden, gradient);
-      return loss;
+      try (var pass = pass(batch, taps)) {
+        var gradient =
+            Tensors.zeros((long) batch.rows() * batch.width(), model.architecture().hidden());
+        var referenceRows = rows.withKl() == 0 ? null : reference.hiddenAt(batch, rows);
+        var loss = head.lossAndGradient(pass.hidden(), rows, referenceRows, gradient);
+        pass.backward(gradient);
+        return loss;
+      }
     }
   }
 
-  private static void backward(Tensor hidden, Tensor gradient) {
-    hidden.backward(
-        gradient.view_as(hidden), new BoolOptional(), false, new TensorArrayRefOptional());
+  private TrainingPass pass(Batch batch, List<Tap> taps) {
+    return plan.activationCheckpointing()
+        ? TrainingPass.recomputed(model, Tokens.of(batch), taps)
+        : TrainingPass.kept(model, Tokens.of(batch), taps);
   }
 
   private ExampleWeight weigh(Example example) {

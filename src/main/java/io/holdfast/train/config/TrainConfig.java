@@ -22,6 +22,8 @@ import java.util.Optional;
  * @param freeze parameters that stay as they are: globs over the whole name, or plain words that
  *     are a part of it, such as {@code embed_tokens}
  * @param precision of weights and activations
+ * @param activationCheckpointing whether blocks keep only their input and are computed once more on
+ *     the way back: less memory, more time
  * @param steps optimizer steps; this or {@code epochs}
  * @param epochs passes over the data; this or {@code steps}
  * @param batchSize sequences per micro-batch
@@ -44,6 +46,7 @@ public record TrainConfig(
     @Default("full") Tune tune,
     @Default("[]") List<String> freeze,
     @Default("float32") Precision precision,
+    @Default("false") boolean activationCheckpointing,
     Optional<Integer> steps,
     Optional<Double> epochs,
     @Default("4") int batchSize,
