@@ -19,6 +19,11 @@ record Trace(Path folder, JsonNode json) {
     return new Trace(folder, Goldens.json(folder.resolve("trace.json")));
   }
 
+  /** A trace of {@code families.py}: {@code full} or {@code lora} of a family. */
+  static Trace ofFamily(Path family, String kind) {
+    return new Trace(family.resolve(kind), Goldens.json(family.resolve(kind + ".json")));
+  }
+
   static Path file(String name) {
     return ROOT.resolve(name);
   }
@@ -42,7 +47,7 @@ record Trace(Path folder, JsonNode json) {
   /** The folder that a setting names, or null. */
   Path named(String key) {
     var value = settings().get(key);
-    return value.isNull() ? null : file(value.asText());
+    return value.isNull() ? null : folder.resolveSibling(value.asText());
   }
 
   static List<Example> rows() {

@@ -77,24 +77,7 @@ class TraceTest {
       }
       var reference = new Reference(frozen == null ? start : frozen);
       var optimizer = new Adamw(kernels, optimizerSettings(trace), trainable);
-      var trainer =
-          new Trainer(
-              new Trainer.Plan((long) trace.number("steps"), trace.number("clip_norm"), 0, 0, 1),
-              model,
-              new Windows(
-                  rows,
-                  (int) trace.number("micro_batch"),
-                  (int) trace.number("accumulation"),
-                  false,
-                  false,
-                  1),
-              schedule(trace),
-              optimizer,
-              guards,
-              reference,
-              Kernels.KlDirection.FORWARD,
-              List.of(),
-              kernels);
+      var trainer = trainer(trace, model, rows, optimizer, guards, reference, kernels);
       while (!trainer.done()) {
         compare(trace, trainer.step());
       }
@@ -108,7 +91,34 @@ class TraceTest {
     }
   }
 
-  private static void compare(Trace trace, StepReport report) {
+  static Trainer trainer(
+      Trace trace,
+      Decoder model,
+      List<Example> rows,
+      Adamw optimizer,
+      List<Guard> guards,
+      Reference reference,
+      Kernels kernels) {
+    return new Trainer(
+        new Trainer.Plan((long) trace.number("steps"), trace.number("clip_norm"), 0, 0, 1),
+        model,
+        new Windows(
+            rows,
+            (int) trace.number("micro_batch"),
+            (int) trace.number("accumulation"),
+            false,
+            false,
+            1),
+        schedule(trace),
+        optimizer,
+        guards,
+        reference,
+        Kernels.KlDirection.FORWARD,
+        List.of(),
+        kernels);
+  }
+
+  static void compare(Trace trace, StepReport report) {
     var golden = trace.step(report.step());
     var what = trace.folder().getFileName() + " step " + report.step() + " ";
     double kl = golden.has("kl") ? golden.get("kl").asDouble() : 0;
@@ -188,7 +198,7 @@ class TraceTest {
     return new SubspaceGuard(settings, subspace, coefficients, Trace.guarded(), kernels);
   }
 
-  private static Schedule schedule(Trace trace) {
+  static Schedule schedule(Trace trace) {
     return new Schedule(
         trace.number("lr"),
         (long) trace.number("warmup_steps"),
@@ -196,7 +206,7 @@ class TraceTest {
         Schedule.Decay.COSINE);
   }
 
-  private static Adamw.Settings optimizerSettings(Trace trace) {
+  static Adamw.Settings optimizerSettings(Trace trace) {
     return new Adamw.Settings(
         trace.settings().get("betas").get(0).asDouble(),
         trace.settings().get("betas").get(1).asDouble(),
