@@ -46,8 +46,7 @@ class FamilyTraceTest {
     var kernels = KernelBackends.select(Optional.of("cpu"));
     try (var tuned = TracedModel.of(trace)) {
       var model = tuned.decoder();
-      var optimizer =
-          new Adamw(kernels, TraceTest.optimizerSettings(trace), tuned.parameters());
+      var optimizer = new Adamw(kernels, TraceTest.optimizerSettings(trace), tuned.parameters());
       var trainer =
           TraceTest.trainer(
               trace, model, Trace.rows(), optimizer, List.of(), new Reference(model), kernels);
