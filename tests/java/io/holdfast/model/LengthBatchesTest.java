@@ -29,7 +29,10 @@ class LengthBatchesTest {
             assertTrue(batch.size() == 1 || batch.size() * longest <= limits.tokens());
             return batch;
           },
-          results::add);
+          (item, result) -> {
+            assertEquals(item, result);
+            results.add(result);
+          });
       assertEquals(items, results);
     }
   }
@@ -38,6 +41,12 @@ class LengthBatchesTest {
   void likeLengthsShareABatch() {
     var batches = new LengthBatches(2, 100).divide(new int[] {9, 1, 8, 2, 60, 55});
     assertEquals(List.of(List.of(1, 3), List.of(2, 0), List.of(5), List.of(4)), batches);
+  }
+
+  @Test
+  void twoKindsShareNoBatch() {
+    var batches = new LengthBatches(4, 100).with(length -> length / 10);
+    assertEquals(List.of(List.of(1, 3), List.of(0, 2)), batches.divide(new int[] {10, 9, 19, 9}));
   }
 
   /** An endless input needs bounded memory: results leave before all is read. */
@@ -52,7 +61,7 @@ class LengthBatchesTest {
             items,
             i -> 1 + i % 7,
             batch -> batch,
-            i -> {
+            (i, _) -> {
               assertEquals(i, written.getAndIncrement());
               assertTrue(read.get() - written.get() <= 65, "reads far ahead");
             });

@@ -5,6 +5,7 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.holdfast.HoldfastException;
 import io.holdfast.kernels.DType;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.lang.foreign.MemorySegment;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
@@ -15,10 +16,12 @@ import java.util.Arrays;
 import java.util.Collection;
 import java.util.Comparator;
 import java.util.HashSet;
+import java.util.Iterator;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;
+import java.util.function.Consumer;
 
 /**
  * Writes safetensors files, byte for byte as the reference implementation does.
@@ -59,6 +62,20 @@ public final class SafetensorsWriter {
 
   private SafetensorsWriter() {}
 
+  /** A tensor that a file will hold. */
+  public record Slot(String name, DType dtype, List<Long> shape) {
+    long bytes() {
+      return TensorEntry.bytes(dtype, shape);
+    }
+  }
+
+  /** Takes the tensors of a file in the order that was announced. */
+  @FunctionalInterface
+  public interface Sink {
+    /** The next tensor's bytes. */
+    void add(MemorySegment data);
+  }
+
   /**
    * Writes or replaces a file.
    *
@@ -69,7 +86,8 @@ public final class SafetensorsWriter {
   public static void write(
       Path file, Collection<TensorEntry> tensors, Map<String, String> metadata) {
     List<TensorEntry> ordered = tensors.stream().sorted(ORDER).toList();
-    ByteBuffer header = header(file, ordered, metadata);
+    List<Slot> slots = ordered.stream().map(t -> new Slot(t.name(), t.dtype(), t.shape())).toList();
+    ByteBuffer header = header(file, slots, metadata);
     AtomicFile.write(
         file,
         out -> {
@@ -81,19 +99,58 @@ public final class SafetensorsWriter {
         });
   }
 
-  private static ByteBuffer header(
-      Path file, List<TensorEntry> ordered, Map<String, String> metadata) {
+  /**
+   * Writes or replaces a file whose tensors are made one after the other, none of which is kept.
+   *
+   * @param slots what will come, in the order of the file; names differ
+   * @param content hands over the tensors in that order
+   * @throws HoldfastException as {@link #write}
+   */
+  public static void stream(
+      Path file, List<Slot> slots, Map<String, String> metadata, Consumer<Sink> content) {
+    ByteBuffer header = header(file, slots, metadata);
+    AtomicFile.write(
+        file,
+        out -> {
+          out.write(header);
+          ByteBuffer staging = ByteBuffer.allocateDirect(CHUNK);
+          Iterator<Slot> expected = slots.iterator();
+          Sink sink =
+              data -> {
+                Slot slot = expected.next();
+                if (data.byteSize() != slot.bytes()) {
+                  throw new IllegalArgumentException(
+                      "%s: %d bytes given".formatted(slot, data.byteSize()));
+                }
+                try {
+                  copy(data, out, staging);
+                } catch (IOException e) {
+                  throw new UncheckedIOException(e);
+                }
+              };
+          try {
+            content.accept(sink);
+          } catch (UncheckedIOException e) {
+            throw e.getCause();
+          }
+          if (expected.hasNext()) {
+            throw new IllegalStateException("never given: " + expected.next());
+          }
+        });
+  }
+
+  private static ByteBuffer header(Path file, List<Slot> ordered, Map<String, String> metadata) {
     ObjectNode header = JSON.createObjectNode();
     if (!metadata.isEmpty()) {
       new TreeMap<>(metadata).forEach(header.putObject(Header.METADATA)::put);
     }
     long offset = 0;
     Set<String> names = new HashSet<>(Set.of(Header.METADATA));
-    for (TensorEntry tensor : ordered) {
+    for (Slot tensor : ordered) {
       if (!names.add(tensor.name())) {
         throw new IllegalArgumentException("two tensors are named " + tensor.name());
       }
-      long end = offset + tensor.data().byteSize();
+      long end = offset + tensor.bytes();
       ObjectNode slot = header.putObject(tensor.name());
       slot.put("dtype", tensor.dtype().safetensors());
       tensor.shape().forEach(slot.putArray("shape")::add);

@@ -4,31 +4,40 @@ import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.holdfast.HoldfastException;
 import io.holdfast.data.Place;
+import io.holdfast.model.Decoder;
 import io.holdfast.model.Generation;
-import io.holdfast.model.Generation.Sampling;
 import io.holdfast.model.Generator;
 import io.holdfast.model.Tap;
-import io.holdfast.text.ChatTokenizer;
+import io.holdfast.text.StopStrings;
+import io.holdfast.train.Progress;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Optional;
 import java.util.Set;
-import java.util.stream.IntStream;
+import java.util.function.Supplier;
+import java.util.stream.Stream;
 import picocli.CommandLine.ArgGroup;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
+import picocli.CommandLine.ParentCommand;
 import picocli.CommandLine.Spec;
 
 /** Continues prompts. */
 @Command(
     name = "generate",
-    description = "Continue prompts, many at a time; greedy unless a temperature is given.")
+    description = {
+      "Continue prompts, many at a time; greedy unless a temperature is given.",
+      "Of generation_config.json only the tokens that end a text are read: what it says of"
+          + " sampling is not applied."
+    })
 final class Generate implements Runnable {
   @Spec private CommandSpec spec;
+  @ParentCommand private Holdfast root;
   @Mixin private ModelOption model;
   @Mixin private OutputOption output;
+  @Mixin private SamplingOptions sampling;
   @Mixin private DeviceOption device;
 
   @ArgGroup(multiplicity = "1")
@@ -39,94 +48,153 @@ final class Generate implements Runnable {
     @Option(
         names = {"-i", "--input"},
         paramLabel = "FILE",
-        description = "Rows as JSON Lines.")
+        description = "Rows: .jsonl, .json, .csv, .tsv or .parquet.")
     private Path input;
 
     @Option(names = "--prompt", paramLabel = "TEXT", description = "One user turn.")
     private String prompt;
   }
 
-  @Option(names = "--max-new-tokens", description = "Longest answer (default: ${DEFAULT-VALUE}).")
+  @Option(
+      names = "--max-new-tokens",
+      paramLabel = "N",
+      description = "Longest answer (default: ${DEFAULT-VALUE}).")
   private int maxNewTokens = 256;
 
-  @Option(names = "--temperature", description = "Draw from the softmax at this temperature.")
-  private Double temperature;
-
-  @Option(names = "--top-p", description = "Draw from the smallest set of this probability.")
-  private double topP = 1;
-
-  @Option(names = "--top-k", description = "Draw from so many most probable tokens.")
-  private int topK;
-
-  @Option(names = "--seed", description = "Seed of the draws (default: ${DEFAULT-VALUE}).")
-  private long seed = 42;
+  @Option(
+      names = "--stop",
+      paramLabel = "TEXT",
+      description =
+          "End where the answer contains this text; may be given several times. The answer's text"
+              + " stops before it, its tokens hold it.")
+  private List<String> stop = List.of();
 
   @Option(names = "--ignore-eos", description = "Go on past the end of the text.")
   private boolean ignoreEos;
 
+  @Option(
+      names = "--logprobs",
+      description = "Also write the model's log-probability of each new token, as score has it.")
+  private boolean logprobs;
+
   @Option(names = "--raw", description = "Take --prompt as it is, without the chat template.")
   private boolean raw;
 
-  @Option(names = "--batch-size", description = "Prompts at a time (default: ${DEFAULT-VALUE}).")
+  @Option(
+      names = "--batch-size",
+      paramLabel = "N",
+      description = "Prompts at a time (default: ${DEFAULT-VALUE}).")
   private int batchSize = 16;
 
   @Override
   public void run() {
     device.require(Optional.empty());
-    if (maxNewTokens < 1 || !(topP > 0 && topP <= 1) || topK < 0) {
-      throw HoldfastException.usage(
-          "--max-new-tokens is at least 1, --top-p in (0, 1], --top-k at least 0");
+    if (maxNewTokens < 1 || batchSize < 1) {
+      throw HoldfastException.usage("--max-new-tokens and --batch-size are at least 1");
     }
-    if (temperature != null && !(temperature > 0)) {
-      throw HoldfastException.usage("--temperature: must be positive; leave it out for greedy");
+    if (stop.contains("")) {
+      throw HoldfastException.usage("--stop: an empty text would end every answer at once");
     }
-    var rows = rows();
+    var chosen = sampling.sampling();
     try (var decoder = model.load();
-        var chat = ChatTokenizer.load(model.folder())) {
-      var prompts = SequenceReader.read(rows, model.folder(), decoder.architecture().vocabulary());
-      Set<Integer> stops = ignoreEos ? Set.of() : chat.tokenizer().endOfText();
-      Sampling sampling =
-          temperature == null
-              ? new Sampling.Greedy()
-              : new Sampling.Random(temperature, topK, topP, 0, seed);
-      var answers =
-          new Generator(decoder, Tap.NONE, batchSize)
-              .generate(prompts, new Generation(maxNewTokens, stops, sampling));
-      if (source.prompt != null) {
-        spec.commandLine()
-            .getOut()
-            .println(chat.tokenizer().decode(answers.getFirst().ids(), true));
-        return;
+        var rows = new Sequences(rows(), model.folder(), decoder.architecture().vocabulary())) {
+      int count = check(rows, decoder.architecture().maxPositions());
+      var tokenizer = rows.chat().tokenizer();
+      var settings =
+          new Generation(
+              maxNewTokens,
+              ignoreEos ? Set.of() : tokenizer.endOfText(),
+              new StopStrings(stop, tokenizer),
+              sampling.repetitionPenalty(),
+              chosen,
+              logprobs);
+      if (source.prompt == null) {
+        write(rows, count, decoder, settings);
+      } else {
+        print(rows, decoder, settings);
       }
-      output.writeLines(
-          IntStream.range(0, rows.size()).mapToObj(i -> line(rows.get(i), answers.get(i), chat)));
     }
   }
 
-  private List<InputOption.Row> rows() {
+  private static int check(Sequences rows, int positions) {
+    return rows.check(
+        row -> {
+          if (row.ids().length >= positions) {
+            throw row.place()
+                .bad(
+                    "the prompt has %d tokens, the model was made for %d (max_position_embeddings)"
+                        + " and an answer needs some; shorten it",
+                    row.ids().length, positions);
+          }
+        });
+  }
+
+  private void write(Sequences rows, int count, Decoder decoder, Generation settings) {
+    try (var prompts = rows.stream();
+        var progress = Progress.start("generate", count, root.progress())) {
+      int[] done = {0};
+      int positions = decoder.architecture().maxPositions();
+      output.write(
+          lines ->
+              new Generator(decoder, Tap.NONE, batchSize)
+                  .generate(
+                      prompts.iterator(),
+                      Sequences.Sequence::ids,
+                      settings,
+                      (row, answer) -> {
+                        lines.add(line(row, answer, settings));
+                        if (row.ids().length + answer.ids().length > positions) {
+                          progress.say(
+                              "warning: %s was continued beyond the %d tokens that the model was made for"
+                                  .formatted(row.place(), positions));
+                        }
+                        progress.at(++done[0], "");
+                      }));
+    }
+  }
+
+  private void print(Sequences rows, Decoder decoder, Generation settings) {
+    try (var prompt = rows.stream()) {
+      var ids = prompt.map(Sequences.Sequence::ids).toList();
+      var answer = new Generator(decoder, Tap.NONE, 1).generate(ids, settings).getFirst();
+      spec.commandLine().getOut().println(text(answer, settings.stopStrings()));
+    }
+  }
+
+  private Supplier<Stream<InputOption.Row>> rows() {
     if (source.input != null) {
-      return InputOption.rows(source.input);
+      return () -> InputOption.stream(source.input);
     }
     var row = JsonNodeFactory.instance.objectNode();
-    row.put("id", "prompt");
     if (raw) {
       row.put("text", source.prompt);
     } else {
       row.putArray("messages").addObject().put("role", "user").put("content", source.prompt);
       row.put("add_generation_prompt", true);
     }
-    return List.of(new InputOption.Row(row, new Place(Path.of("--prompt"), 1)));
+    return () -> Stream.of(new InputOption.Row(row, new Place(Path.of("--prompt"), 1)));
   }
 
   private static ObjectNode line(
-      InputOption.Row row, Generator.Continuation answer, ChatTokenizer chat) {
+      Sequences.Sequence row, Generator.Continuation answer, Generation settings) {
     var line = JsonNodeFactory.instance.objectNode();
     line.set("id", row.id());
     var tokens = line.putArray("tokens");
     for (int id : answer.ids()) {
       tokens.add(id);
     }
-    line.put("text", chat.tokenizer().decode(answer.ids(), true));
-    return line.put("finish", answer.stopped() ? "stop" : "length");
+    line.put("text", text(answer, settings.stopStrings()));
+    line.put("finish", answer.stopped() ? "stop" : "length");
+    if (settings.logprobs()) {
+      var logprobs = line.putArray("logprobs");
+      for (float logprob : answer.logprobs()) {
+        logprobs.add(logprob);
+      }
+    }
+    return line;
+  }
+
+  private static String text(Generator.Continuation answer, StopStrings stops) {
+    return stops.before(stops.tokenizer().decode(answer.ids(), true));
   }
 }

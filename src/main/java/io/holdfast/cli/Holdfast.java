@@ -29,6 +29,7 @@ import picocli.CommandLine.Spec;
       Preview.class,
       Score.class,
       Generate.class,
+      Activations.class,
       Tokenize.class,
       Doctor.class,
       GenerateCompletion.class

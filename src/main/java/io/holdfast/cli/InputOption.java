@@ -6,8 +6,10 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.holdfast.data.Place;
 import io.holdfast.data.Rows;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.List;
+import java.util.Spliterators;
+import java.util.stream.Stream;
+import java.util.stream.StreamSupport;
 import picocli.CommandLine.Option;
 
 /** {@code --input}: a file of rows. */
@@ -29,13 +31,21 @@ final class InputOption {
 
   /** All rows, in the order of the file. */
   List<Row> rows() {
-    return rows(file);
+    try (var rows = stream(file)) {
+      return rows.toList();
+    }
   }
 
-  /** All rows of a file. */
-  static List<Row> rows(Path file) {
-    var rows = new ArrayList<Row>();
-    Rows.read(file, (content, place) -> rows.add(new Row(content, place)));
-    return rows;
+  /** The file. */
+  Path file() {
+    return file;
+  }
+
+  /** All rows of a file, read as they are asked for; closing the stream closes the file. */
+  static Stream<Row> stream(Path file) {
+    var rows = Rows.open(file);
+    return StreamSupport.stream(Spliterators.spliteratorUnknownSize(rows, 0), false)
+        .map(row -> new Row(row.json(), row.place()))
+        .onClose(rows::close);
   }
 }

@@ -4,10 +4,14 @@ import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.holdfast.checkpoint.AtomicFile;
+import java.io.BufferedWriter;
+import java.io.IOException;
 import java.io.PrintWriter;
-import java.nio.ByteBuffer;
+import java.io.UncheckedIOException;
+import java.nio.channels.Channels;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
+import java.util.function.Consumer;
 import java.util.stream.Stream;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
@@ -28,16 +32,40 @@ final class OutputOption {
 
   /** Writes rows as JSON Lines, as they are made. */
   void writeLines(Stream<ObjectNode> rows) {
+    write(lines -> rows.forEachOrdered(lines::add));
+  }
+
+  /** Takes rows one by one. */
+  @FunctionalInterface
+  interface Lines {
+    /** The next row. */
+    void add(ObjectNode row);
+  }
+
+  /**
+   * Writes the rows that {@code work} hands over, as JSON Lines; a file shows all of them or none.
+   */
+  void write(Consumer<Lines> work) {
     if (file == null) {
       PrintWriter out = command.commandLine().getOut();
-      rows.forEach(row -> out.println(line(row)));
+      work.accept(row -> out.println(line(row)));
       return;
     }
     AtomicFile.write(
         file,
         channel -> {
-          for (var row : (Iterable<ObjectNode>) rows::iterator) {
-            channel.write(ByteBuffer.wrap((line(row) + "\n").getBytes(StandardCharsets.UTF_8)));
+          try (var out = new BufferedWriter(Channels.newWriter(channel, StandardCharsets.UTF_8))) {
+            work.accept(
+                row -> {
+                  try {
+                    out.write(line(row));
+                    out.write('\n');
+                  } catch (IOException e) {
+                    throw new UncheckedIOException(e);
+                  }
+                });
+          } catch (UncheckedIOException e) {
+            throw e.getCause();
           }
         });
   }

@@ -3,27 +3,34 @@ package io.holdfast.cli;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.holdfast.checkpoint.SafetensorsWriter;
-import io.holdfast.checkpoint.TensorEntry;
-import io.holdfast.model.Decoder;
+import io.holdfast.checkpoint.SafetensorsWriter.Slot;
+import io.holdfast.kernels.DType;
 import io.holdfast.model.Scorer;
+import io.holdfast.train.Progress;
+import java.lang.foreign.MemorySegment;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
-import java.util.stream.IntStream;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
+import picocli.CommandLine.ParentCommand;
+import picocli.CommandLine.Spec;
 
 /** Log-probabilities that a model gives to rows. */
 @Command(
     name = "score",
     description = "Write the natural log-probability of every token given those before it.")
 final class Score implements Runnable {
+  @Spec private CommandSpec spec;
+  @ParentCommand private Holdfast root;
   @Mixin private ModelOption model;
   @Mixin private InputOption input;
   @Mixin private OutputOption output;
+  @Mixin private BatchOption batch;
   @Mixin private DeviceOption device;
 
   @Option(
@@ -32,34 +39,56 @@ final class Score implements Runnable {
       description = "Also write the logits after each row's last token, as safetensors.")
   private Path lastLogits;
 
-  @Option(names = "--batch-size", description = "Rows at a time (default: ${DEFAULT-VALUE}).")
-  private int batchSize = 16;
-
   @Override
   public void run() {
     device.require(Optional.empty());
-    var rows = input.rows();
-    try (var decoder = model.load()) {
-      var sequences = sequences(rows, decoder);
-      var scores = new Scorer(decoder, batchSize).score(sequences);
-      output.writeLines(
-          IntStream.range(0, rows.size())
-              .mapToObj(i -> line(rows.get(i), sequences.get(i), scores.get(i))));
-      if (lastLogits != null) {
-        writeLastLogits(rows, scores);
+    var batches = batch.batches();
+    try (var decoder = model.load();
+        var rows =
+            new Sequences(
+                () -> InputOption.stream(input.file()),
+                model.folder(),
+                decoder.architecture().vocabulary())) {
+      var scorer = new Scorer(decoder, batches, lastLogits != null);
+      int positions = decoder.architecture().maxPositions();
+      var check = Sequences.warnBeyond(positions, spec.commandLine().getErr());
+      if (lastLogits == null) {
+        score(rows, rows.check(check), scorer, _ -> {});
+        return;
       }
+      List<Long> shape = List.of((long) decoder.architecture().vocabulary());
+      var slots = new ArrayList<Slot>();
+      rows.check(
+          check
+              .andThen(Sequences.distinctNames())
+              .andThen(row -> slots.add(new Slot(row.name(), DType.FLOAT32, shape))));
+      SafetensorsWriter.stream(
+          lastLogits, slots, Map.of(), logits -> score(rows, slots.size(), scorer, logits));
     }
   }
 
-  private List<int[]> sequences(List<InputOption.Row> rows, Decoder decoder) {
-    return SequenceReader.read(rows, model.folder(), decoder.architecture().vocabulary());
+  private void score(Sequences rows, int count, Scorer scorer, SafetensorsWriter.Sink logits) {
+    try (var sequences = rows.stream();
+        var progress = Progress.start("score", count, root.progress())) {
+      int[] done = {0};
+      output.write(
+          lines ->
+              scorer.score(
+                  sequences.iterator(),
+                  Sequences.Sequence::ids,
+                  (row, score) -> {
+                    lines.add(line(row, score));
+                    logits.add(MemorySegment.ofArray(score.lastLogits()));
+                    progress.at(++done[0], "");
+                  }));
+    }
   }
 
-  private static ObjectNode line(InputOption.Row row, int[] ids, Scorer.Score score) {
+  private static ObjectNode line(Sequences.Sequence row, Scorer.Score score) {
     var line = JsonNodeFactory.instance.objectNode();
     line.set("id", row.id());
     var tokens = line.putArray("tokens");
-    for (int id : ids) {
+    for (int id : row.ids()) {
       tokens.add(id);
     }
     var logprobs = line.putArray("logprobs");
@@ -67,14 +96,5 @@ final class Score implements Runnable {
       logprobs.add(logprob);
     }
     return line;
-  }
-
-  private void writeLastLogits(List<InputOption.Row> rows, List<Scorer.Score> scores) {
-    var tensors = new ArrayList<TensorEntry>();
-    for (int i = 0; i < rows.size(); i++) {
-      float[] logits = scores.get(i).lastLogits();
-      tensors.add(TensorEntry.of(rows.get(i).id().asText(), List.of((long) logits.length), logits));
-    }
-    SafetensorsWriter.write(lastLogits, tensors, Map.of());
   }
 }

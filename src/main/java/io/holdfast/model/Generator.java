@@ -3,7 +3,8 @@ package io.holdfast.model;
 import java.util.ArrayList;
 import java.util.Iterator;
 import java.util.List;
-import java.util.function.Consumer;
+import java.util.function.BiConsumer;
+import java.util.function.Function;
 
 /** Continues prompts, many at a time: padded on the left, with a cache of keys and values. */
 public final class Generator {
@@ -25,7 +26,7 @@ public final class Generator {
     this.taps = taps;
     // Where the longest row decides the rotary frequencies, only rows of one length agree.
     boolean one = decoder.architecture().shortPositions() == Integer.MAX_VALUE;
-    this.batches = new LengthBatches(batch, TOKENS, length -> one ? 0 : length);
+    this.batches = new LengthBatches(batch, TOKENS).with(length -> one ? 0 : length);
   }
 
   /**
@@ -42,15 +43,21 @@ public final class Generator {
   /** A prompt and its place in the input, which its draws depend on. */
   record Prompt(long index, int[] ids) {}
 
+  private record Numbered<T>(T item, Prompt prompt) {}
+
   /**
    * Continues any number of prompts, none of which may be empty.
    *
-   * @param results is handed the continuations in the order of the prompts, as they are done
+   * @param ids tokens of a prompt
+   * @param results is handed each prompt's continuation, in order, as soon as it is there
    */
-  public void generate(
-      Iterator<int[]> prompts, Generation settings, Consumer<Continuation> results) {
+  public <T> void generate(
+      Iterator<T> prompts,
+      Function<T, int[]> ids,
+      Generation settings,
+      BiConsumer<T, Continuation> results) {
     var numbered =
-        new Iterator<Prompt>() {
+        new Iterator<Numbered<T>>() {
           long index;
 
           @Override
@@ -59,21 +66,24 @@ public final class Generator {
           }
 
           @Override
-          public Prompt next() {
-            return new Prompt(index++, prompts.next());
+          public Numbered<T> next() {
+            var prompt = prompts.next();
+            return new Numbered<>(prompt, new Prompt(index++, ids.apply(prompt)));
           }
         };
     batches.run(
         numbered,
-        prompt -> prompt.ids().length,
-        batch -> new Decoding(decoder, taps, settings, batch).run(),
-        results);
+        one -> one.prompt().ids().length,
+        batch ->
+            new Decoding(decoder, taps, settings, batch.stream().map(Numbered::prompt).toList())
+                .run(),
+        (one, continuation) -> results.accept(one.item(), continuation));
   }
 
   /** Continuations in the order of the prompts; prompts must not be empty. */
   public List<Continuation> generate(List<int[]> prompts, Generation settings) {
     var results = new ArrayList<Continuation>();
-    generate(prompts.iterator(), settings, results::add);
+    generate(prompts.iterator(), ids -> ids, settings, (_, found) -> results.add(found));
     return results;
   }
 }

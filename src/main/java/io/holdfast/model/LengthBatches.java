@@ -5,7 +5,7 @@ import java.util.Collections;
 import java.util.Comparator;
 import java.util.Iterator;
 import java.util.List;
-import java.util.function.Consumer;
+import java.util.function.BiConsumer;
 import java.util.function.Function;
 import java.util.function.IntUnaryOperator;
 import java.util.function.ToIntFunction;
@@ -16,20 +16,29 @@ import java.util.stream.IntStream;
  *
  * @param rows sequences of a batch, at most
  * @param tokens tokens of a batch at most, padding included; a longer sequence goes alone
+ * @param window so many batches are read ahead and sorted; their results wait for each other
  * @param kind of a length, never falling as it grows; sequences of two kinds share no batch
  */
-public record LengthBatches(int rows, int tokens, IntUnaryOperator kind) {
-  /** Results wait for those before them, so this many batches bound the memory. */
+public record LengthBatches(int rows, int tokens, int window, IntUnaryOperator kind) {
   private static final int WINDOW = 16;
 
   /** Any sequences may share a batch. */
   public LengthBatches(int rows, int tokens) {
-    this(rows, tokens, length -> 0);
+    this(rows, tokens, WINDOW, length -> 0);
   }
 
   /** The same limits where sequences of two kinds share no batch. */
   LengthBatches with(IntUnaryOperator newKind) {
-    return new LengthBatches(rows, tokens, newKind);
+    return new LengthBatches(rows, tokens, window, newKind);
+  }
+
+  /**
+   * The same limits for a model that may turn longer sequences by other rotary frequencies than
+   * shorter ones: sequences on either side of that border share no batch.
+   */
+  public LengthBatches forModel(Architecture architecture) {
+    int border = architecture.shortPositions();
+    return with(length -> length <= border ? 0 : 1);
   }
 
   /**
@@ -38,28 +47,29 @@ public record LengthBatches(int rows, int tokens, IntUnaryOperator kind) {
    *
    * @param length tokens of an item
    * @param work from a batch to as many results
+   * @param results is handed each item with its result
    */
   public <T, R> void run(
       Iterator<T> items,
       ToIntFunction<T> length,
       Function<List<T>, List<R>> work,
-      Consumer<R> results) {
+      BiConsumer<T, R> results) {
     while (items.hasNext()) {
-      var window = new ArrayList<T>();
+      var ahead = new ArrayList<T>();
       long size = 0;
-      while (items.hasNext() && window.size() < WINDOW * rows && size < (long) WINDOW * tokens) {
-        window.add(items.next());
-        size += length.applyAsInt(window.getLast());
+      while (items.hasNext() && ahead.size() < window * rows && size < (long) window * tokens) {
+        ahead.add(items.next());
+        size += length.applyAsInt(ahead.getLast());
       }
-      var done = new ArrayList<R>(Collections.nCopies(window.size(), null));
+      var done = new ArrayList<R>(Collections.nCopies(ahead.size(), null));
       int next = 0;
-      for (var batch : divide(window.stream().mapToInt(length).toArray())) {
-        var found = work.apply(batch.stream().map(window::get).toList());
+      for (var batch : divide(ahead.stream().mapToInt(length).toArray())) {
+        var found = work.apply(batch.stream().map(ahead::get).toList());
         for (int i = 0; i < batch.size(); i++) {
           done.set(batch.get(i), found.get(i));
         }
         for (; next < done.size() && done.get(next) != null; next++) {
-          results.accept(done.set(next, null));
+          results.accept(ahead.get(next), done.set(next, null));
         }
       }
     }

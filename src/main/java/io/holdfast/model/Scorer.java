@@ -7,7 +7,8 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Iterator;
 import java.util.List;
-import java.util.function.Consumer;
+import java.util.function.BiConsumer;
+import java.util.function.Function;
 import org.bytedeco.pytorch.Tensor;
 
 /** Log-probabilities that a model gives to sequences, a batch at a time. */
@@ -17,40 +18,52 @@ public final class Scorer {
 
   private final Decoder decoder;
   private final LengthBatches batches;
+  private final boolean lastLogits;
 
-  /** A scorer that reads such batches. */
-  public Scorer(Decoder decoder, LengthBatches batches) {
+  /**
+   * A scorer.
+   *
+   * @param batches sequences read together
+   * @param lastLogits whether these are wanted
+   */
+  public Scorer(Decoder decoder, LengthBatches batches, boolean lastLogits) {
     this.decoder = decoder;
-    int border = decoder.architecture().shortPositions();
-    this.batches = batches.with(length -> length <= border ? 0 : 1);
+    this.batches = batches.forModel(decoder.architecture());
+    this.lastLogits = lastLogits;
   }
 
   /** A scorer that reads {@code batch} sequences together. */
   public Scorer(Decoder decoder, int batch) {
-    this(decoder, new LengthBatches(batch, Integer.MAX_VALUE));
+    this(decoder, new LengthBatches(batch, Integer.MAX_VALUE), true);
   }
 
   /**
    * A sequence's score.
    *
    * @param logprobs natural log p(token i+1 | tokens 0..i), one fewer than tokens
-   * @param lastLogits logits after the last token, {@code [V]}
+   * @param lastLogits logits after the last token, {@code [V]}; empty where not wanted
    */
   public record Score(float[] logprobs, float[] lastLogits) {}
 
   /**
    * Scores any number of sequences, none of which may be empty.
    *
-   * @param results is handed the scores in the order of the sequences, as they are done
+   * @param ids tokens of a sequence
+   * @param results is handed each sequence's score, in order, as soon as it is there
    */
-  public void score(Iterator<int[]> sequences, Consumer<Score> results) {
-    batches.run(sequences, ids -> ids.length, this::together, results);
+  public <T> void score(
+      Iterator<T> sequences, Function<T, int[]> ids, BiConsumer<T, Score> results) {
+    batches.run(
+        sequences,
+        sequence -> ids.apply(sequence).length,
+        batch -> together(batch.stream().map(ids).toList()),
+        results);
   }
 
   /** Scores in the order of the sequences. */
   public List<Score> score(List<int[]> sequences) {
     var scores = new ArrayList<Score>();
-    score(sequences.iterator(), scores::add);
+    score(sequences.iterator(), ids -> ids, (_, score) -> scores.add(score));
     return scores;
   }
 
@@ -81,7 +94,7 @@ public final class Scorer {
       var hidden = decoder.forward(tokens, AdapterMode.ON, Tap.NONE);
       var flat = hidden.reshape(-1, hidden.size(2));
       float[] logprobs = logprobs(flat, from, targets);
-      float[] logits = Tensors.floats(logits(flat, last));
+      float[] logits = lastLogits ? Tensors.floats(logits(flat, last)) : new float[0];
       int vocabulary = logits.length / rows;
       var scores = new ArrayList<Score>();
       int start = 0;
