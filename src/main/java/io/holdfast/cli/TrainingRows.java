@@ -2,8 +2,8 @@ package io.holdfast.cli;
 
 import io.holdfast.data.Example;
 import io.holdfast.data.ExampleReader;
-import io.holdfast.data.RowReader;
 import io.holdfast.text.ChatTokenizer;
+import io.holdfast.train.TrainingData;
 import io.holdfast.train.Windows;
 import io.holdfast.train.config.TrainConfig;
 import java.util.List;
@@ -18,12 +18,7 @@ record TrainingRows(ChatTokenizer chat, ExampleReader.Result result) implements 
   static TrainingRows read(TrainConfig config) {
     var chat = ChatTokenizer.load(config.model());
     try {
-      var reader =
-          new ExampleReader(
-              new RowReader(chat),
-              config.data().lossOn(),
-              config.data().maxLength(),
-              config.guard().riskColumn());
+      var reader = TrainingData.reader(config, chat);
       config.guard().anchors().ifPresent(reader::readPrompts);
       return new TrainingRows(chat, reader.read(config.data().train()));
     } catch (RuntimeException e) {

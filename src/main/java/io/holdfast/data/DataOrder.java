@@ -29,6 +29,11 @@ public final class DataOrder {
     this.examples = examples;
   }
 
+  /** Whether each epoch has an order of its own. */
+  public boolean shuffles() {
+    return shuffle;
+  }
+
   /** The examples at positions {@code from} to {@code from + count - 1}. */
   public synchronized int[] indices(long from, int count) {
     var indices = new int[count];

@@ -9,6 +9,10 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
+import java.util.Spliterator;
+import java.util.Spliterators;
+import java.util.stream.Gatherers;
+import java.util.stream.StreamSupport;
 
 /**
  * Files of rows as examples.
@@ -30,6 +34,9 @@ public record ExampleReader(
     ALL
   }
 
+  /** Rows that are encoded together by one of the threads. */
+  private static final int CHUNK = 16;
+
   /**
    * What was read.
    *
@@ -39,37 +46,116 @@ public record ExampleReader(
    */
   public record Result(List<Example> examples, int cut, int dropped) {}
 
+  /** Where examples go. */
+  @FunctionalInterface
+  public interface Sink {
+    /** Takes the next example. */
+    void accept(Example example);
+
+    /** Hears of a row that is no example; unless it is willing to go on, it throws. */
+    default void refuse(HoldfastException error) {
+      throw error;
+    }
+  }
+
   /**
-   * All rows of all files.
+   * All rows of all files, kept in memory.
    *
    * @throws HoldfastException for a broken row, a row with nothing to learn, or no rows at all
    */
   public Result read(List<Path> files) {
     var examples = new ArrayList<Example>();
-    int cut = 0;
-    int dropped = 0;
-    for (var file : files) {
-      try (var lines = Rows.open(file)) {
-        while (lines.hasNext()) {
-          var row = lines.next();
-          var whole = example(row.json(), row.place());
-          var example = whole.first(maxLength);
-          cut += example == whole ? 0 : 1;
-          if (example.supervised() == 0) {
-            dropped++;
-          } else {
-            examples.add(example);
-          }
-        }
-      }
-    }
-    if (examples.isEmpty()) {
+    var counts = read(files, Long.MAX_VALUE, examples::add);
+    return some(new Result(List.copyOf(examples), counts.cut(), counts.dropped()), files);
+  }
+
+  /**
+   * All rows of all files, kept in a file that is mapped.
+   *
+   * @param kept the file, which is made unless it holds these examples already
+   * @param key names everything the examples depend on
+   * @throws HoldfastException as {@link #read(List)}
+   */
+  public Result read(List<Path> files, Path kept, String key) {
+    var examples = Examples.of(kept, key, sink -> read(files, Long.MAX_VALUE, sink));
+    var counts = examples.counts();
+    return some(new Result(examples, counts.cut(), counts.dropped()), files);
+  }
+
+  private static Result some(Result result, List<Path> files) {
+    if (result.examples().isEmpty()) {
       throw HoldfastException.input(
           "%s: no row to learn from%s",
           files.isEmpty() ? "data.train" : files.getFirst(),
-          dropped > 0 ? "; max_length cuts every answer off, raise it" : ", the file is empty");
+          result.dropped() > 0
+              ? "; max_length cuts every answer off, raise it"
+              : ", the file is empty");
     }
-    return new Result(List.copyOf(examples), cut, dropped);
+    return result;
+  }
+
+  /**
+   * Hands over the examples of all files in their order, encoded on all cores.
+   *
+   * @param limit rows that are read at most
+   */
+  public Examples.Counts read(List<Path> files, long limit, Sink sink) {
+    var tally = new Tally(maxLength, sink);
+    int cores = Runtime.getRuntime().availableProcessors();
+    try (var stream = new RowStream(files)) {
+      StreamSupport.stream(Spliterators.spliteratorUnknownSize(stream, Spliterator.ORDERED), false)
+          .limit(limit)
+          .gather(Gatherers.windowFixed(CHUNK))
+          .gather(
+              Gatherers.mapConcurrent(
+                  2 * cores, chunk -> chunk.stream().map(this::outcome).toList()))
+          .flatMap(List::stream)
+          .forEachOrdered(tally::add);
+    }
+    return new Examples.Counts(tally.rows, tally.cut, tally.dropped);
+  }
+
+  /** A row's example at its whole length, or why there is none. */
+  private record Outcome(Example whole, HoldfastException error) {}
+
+  private Outcome outcome(RowStream.Element element) {
+    if (element.broken() != null) {
+      return new Outcome(null, element.broken());
+    }
+    try {
+      return new Outcome(example(element.row().json(), element.row().place()), null);
+    } catch (HoldfastException e) {
+      return new Outcome(null, e);
+    }
+  }
+
+  /** Cuts, counts and hands over. */
+  private static final class Tally {
+    private final int maxLength;
+    private final Sink sink;
+    private long rows;
+    private int cut;
+    private int dropped;
+
+    Tally(int maxLength, Sink sink) {
+      this.maxLength = maxLength;
+      this.sink = sink;
+    }
+
+    void add(Outcome outcome) {
+      rows++;
+      if (outcome.error() != null) {
+        sink.refuse(outcome.error());
+        return;
+      }
+      var example = outcome.whole().first(maxLength);
+      cut += example == outcome.whole() ? 0 : 1;
+      if (example.supervised() == 0) {
+        dropped++;
+      } else {
+        sink.accept(example);
+      }
+    }
   }
 
   /**

@@ -18,31 +18,30 @@ public final class Packing {
   private Packing() {}
 
   /**
-   * The rows, each with its examples. Every example is in exactly one row; one that is longer than
-   * a row has one of its own.
+   * The rows, each with the numbers of its examples. Every example is in exactly one row; one that
+   * is longer than a row has one of its own.
    *
-   * @param examples in the order in which they are taken
+   * @param lengths tokens of each example, in the order in which they are taken
    * @param length tokens of a row
    */
-  public static List<List<Example>> rows(List<Example> examples, int length) {
-    var rows = new ArrayList<List<Example>>();
-    for (int start = 0; start < examples.size(); start += BUFFER) {
-      rows.addAll(
-          buffer(examples.subList(start, Math.min(start + BUFFER, examples.size())), length));
+  public static List<int[]> rows(int[] lengths, int length) {
+    var rows = new ArrayList<int[]>();
+    for (int start = 0; start < lengths.length; start += BUFFER) {
+      rows.addAll(buffer(lengths, start, Math.min(start + BUFFER, lengths.length), length));
     }
     return rows;
   }
 
-  private static List<List<Example>> buffer(List<Example> examples, int length) {
+  private static List<int[]> buffer(int[] lengths, int from, int to, int length) {
     var longestFirst =
-        IntStream.range(0, examples.size())
+        IntStream.range(from, to)
             .boxed()
-            .sorted(Comparator.comparingInt(i -> -examples.get(i).length()))
+            .sorted(Comparator.comparingInt(i -> -lengths[i]))
             .toList();
     var rows = new ArrayList<List<Integer>>();
     var byRoom = new TreeMap<Integer, List<List<Integer>>>();
     for (int i : longestFirst) {
-      int tokens = examples.get(i).length();
+      int tokens = lengths[i];
       var tightest = byRoom.ceilingEntry(tokens);
       List<Integer> row;
       int room;
@@ -62,6 +61,6 @@ public final class Packing {
     }
     rows.forEach(row -> row.sort(null));
     rows.sort(Comparator.comparing(List::getFirst));
-    return rows.stream().map(row -> row.stream().map(examples::get).toList()).toList();
+    return rows.stream().map(row -> row.stream().mapToInt(i -> i).toArray()).toList();
   }
 }

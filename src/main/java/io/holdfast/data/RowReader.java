@@ -29,10 +29,17 @@ import java.util.List;
  */
 public final class RowReader {
   private final ChatTokenizer chat;
+  private final Columns columns;
 
   /** A reader for one model's tokens. */
   public RowReader(ChatTokenizer chat) {
+    this(chat, Columns.AS_THEY_ARE);
+  }
+
+  /** A reader for one model's tokens, of rows whose columns may have other names. */
+  public RowReader(ChatTokenizer chat, Columns columns) {
     this.chat = chat;
+    this.columns = columns;
   }
 
   /** The tokenizer below. */
@@ -59,7 +66,8 @@ public final class RowReader {
    *
    * @throws HoldfastException if it has no known shape, or several
    */
-  public Row row(ObjectNode json, Place place) {
+  public Row row(ObjectNode named, Place place) {
+    var json = columns.rename(named, place);
     var fields = new Fields(json, place);
     return switch (Shape.of(json, place)) {
       case TOKENS -> new Row.Tokens(tokens(fields));

@@ -44,6 +44,11 @@ enum Shape {
     return FIELDS.contains(name);
   }
 
+  /** Every field that is part of some shape. */
+  static Set<String> fields() {
+    return FIELDS;
+  }
+
   /**
    * The one shape whose fields are there and not null.
    *

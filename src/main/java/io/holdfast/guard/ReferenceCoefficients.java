@@ -5,6 +5,8 @@ import io.holdfast.checkpoint.SafetensorsWriter;
 import io.holdfast.checkpoint.TensorEntry;
 import io.holdfast.data.Batch;
 import io.holdfast.data.Example;
+import io.holdfast.data.Examples;
+import io.holdfast.data.Place;
 import io.holdfast.kernels.DType;
 import io.holdfast.kernels.Kernels;
 import io.holdfast.kernels.Matrix;
@@ -25,9 +27,9 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.HashMap;
-import java.util.IdentityHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.stream.IntStream;
 import org.bytedeco.pytorch.Tensor;
 
 /**
@@ -40,9 +42,18 @@ public final class ReferenceCoefficients implements AutoCloseable {
 
   private final Safetensors file;
   private final int rank;
-  private final Map<Example, Long> offsets;
+  private final Map<Key, Long> offsets;
 
-  private ReferenceCoefficients(Safetensors file, int rank, Map<Example, Long> offsets) {
+  /**
+   * An example by where it stands; a prompt that is held stands where its row does, but is shorter.
+   */
+  private record Key(Place place, int length) {
+    static Key of(Example example) {
+      return new Key(example.place(), example.ids().length);
+    }
+  }
+
+  private ReferenceCoefficients(Safetensors file, int rank, Map<Key, Long> offsets) {
     this.file = file;
     this.rank = rank;
     this.offsets = offsets;
@@ -62,10 +73,10 @@ public final class ReferenceCoefficients implements AutoCloseable {
       SafetySubspace subspace,
       Decoder decoder,
       Kernels kernels) {
-    var offsets = new IdentityHashMap<Example, Long>();
+    var offsets = new HashMap<Key, Long>();
     long total = 0;
     for (var example : examples) {
-      offsets.put(example, total);
+      offsets.put(Key.of(example), total);
       total += positions.of(example).length;
     }
     if (!holds(path, key)) {
@@ -91,7 +102,7 @@ public final class ReferenceCoefficients implements AutoCloseable {
       SafetySubspace subspace,
       Decoder decoder,
       Kernels kernels,
-      Map<Example, Long> offsets,
+      Map<Key, Long> offsets,
       long total) {
     try (var arena = Arena.ofConfined()) {
       var coefficients = new HashMap<Integer, MemorySegment>();
@@ -99,10 +110,15 @@ public final class ReferenceCoefficients implements AutoCloseable {
         coefficients.put(
             layer, arena.allocate(ValueLayout.JAVA_FLOAT, Math.max(1, total * subspace.rank())));
       }
-      var byLength = new ArrayList<>(examples);
-      byLength.sort(Comparator.comparingInt(example -> example.ids().length));
+      int[] lengths = Examples.lengths(examples);
+      var byLength =
+          IntStream.range(0, lengths.length)
+              .boxed()
+              .sorted(Comparator.comparingInt(i -> lengths[i]))
+              .toList();
       for (int start = 0; start < byLength.size(); start += BATCH) {
-        var batch = Batch.of(byLength.subList(start, Math.min(start + BATCH, byLength.size())), 0);
+        var some = byLength.subList(start, Math.min(start + BATCH, byLength.size()));
+        var batch = Batch.of(some.stream().map(examples::get).toList(), 0);
         try (var scope = Scope.open();
             var noGrad = NoGrad.on()) {
           var tap = new Capture(batch, positions, subspace, kernels, offsets, coefficients);
@@ -140,7 +156,7 @@ public final class ReferenceCoefficients implements AutoCloseable {
   void copy(int layer, Example example, long count, MemorySegment into, long at) {
     long row = (long) rank * Float.BYTES;
     var from = file.get("layer." + layer).data();
-    MemorySegment.copy(from, offsets.get(example) * row, into, at * row, count * row);
+    MemorySegment.copy(from, offsets.get(Key.of(example)) * row, into, at * row, count * row);
   }
 
   @Override
@@ -153,7 +169,7 @@ public final class ReferenceCoefficients implements AutoCloseable {
       GuardedPositions positions,
       SafetySubspace subspace,
       Kernels kernels,
-      Map<Example, Long> offsets,
+      Map<Key, Long> offsets,
       Map<Integer, MemorySegment> coefficients)
       implements Tap {
     @Override
@@ -178,7 +194,9 @@ public final class ReferenceCoefficients implements AutoCloseable {
             rows.setAtIndex(ValueLayout.JAVA_LONG, i, batch.starts()[r] + guarded[i]);
           }
           var into =
-              coefficients.get(site.layer()).asSlice(offsets.get(example) * row, count * row);
+              coefficients
+                  .get(site.layer())
+                  .asSlice(offsets.get(Key.of(example)) * row, count * row);
           kernels.project(
               h,
               rows,

@@ -15,6 +15,7 @@ import io.holdfast.model.Decoder;
 import io.holdfast.train.config.GuardConfig;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.AbstractList;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -89,8 +90,7 @@ final class GuardAssembly {
       }
     }
     var positions = positions(settings);
-    var all = new ArrayList<>(examples);
-    all.addAll(anchors);
+    var all = joined(examples, anchors);
     var key =
         "model %s, data %s, positions %s + %d, layers %s, rank %d, subspace %s"
             .formatted(
@@ -120,6 +120,21 @@ final class GuardAssembly {
         coefficients,
         positions,
         kernels);
+  }
+
+  /** Both lists, of which the first may be larger than memory. */
+  private static List<Example> joined(List<Example> first, List<Example> second) {
+    return new AbstractList<>() {
+      @Override
+      public Example get(int i) {
+        return i < first.size() ? first.get(i) : second.get(i - first.size());
+      }
+
+      @Override
+      public int size() {
+        return first.size() + second.size();
+      }
+    };
   }
 
   private SafetySubspace fitted(GuardConfig.Subspace settings) {

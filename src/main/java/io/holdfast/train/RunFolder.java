@@ -37,14 +37,18 @@ public final class RunFolder {
    * @throws HoldfastException if the folder holds a run already
    */
   public static RunFolder create(TrainConfig config) {
-    var path = config.output();
+    requireFree(config.output());
+    return open(config.output(), OptionalLong.empty());
+  }
+
+  /** Throws if the folder holds a run. */
+  static void requireFree(Path path) {
     // A run that was refused before its first step has left nothing worth keeping.
     if (path.resolve("metrics.jsonl").toFile().length() > 0) {
       throw HoldfastException.usage(
           "output: %s already holds a run. Go on with it by --resume, or name another folder.",
           path);
     }
-    return open(path, OptionalLong.empty());
   }
 
   /** Goes on with a run: metrics after the checkpoint's step are forgotten. */

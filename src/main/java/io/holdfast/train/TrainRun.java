@@ -18,13 +18,7 @@ import io.holdfast.train.config.GuardConfig;
 import io.holdfast.train.config.GuardConfig.Direction;
 import io.holdfast.train.config.TrainConfig;
 import io.holdfast.train.config.TrainConfig.Precision;
-import java.io.IOException;
-import java.io.UncheckedIOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
-import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
-import java.util.HexFormat;
 import java.util.List;
 import java.util.Optional;
 
@@ -74,18 +68,16 @@ public final class TrainRun {
               + " cannot reach its tensors; say cpu");
     }
     try (var chat = ChatTokenizer.load(config.model())) {
-      var rows = new RowReader(chat);
-      var reader =
-          new ExampleReader(
-              rows, config.data().lossOn(), config.data().maxLength(), config.guard().riskColumn());
-      var read = reader.read(config.data().train());
+      var from = start(config, resume);
+      var dataHash = TrainingData.hash(config.data().train());
+      var read = TrainingData.read(config, chat, dataHash);
       if (read.cut() > 0 && style != Progress.Style.NONE) {
         System.err.printf(
             "holdfast: %d rows were cut to %d tokens, %d of them had nothing left to learn and were"
                 + " left out%n",
             read.cut(), config.data().maxLength(), read.dropped());
       }
-      return new Assembled(config, kernels, chat, rows, read, evaluator).train(resume, style);
+      return new Assembled(config, kernels, chat, read, dataHash, evaluator).train(from, style);
     }
   }
 
@@ -118,27 +110,42 @@ public final class TrainRun {
     config.requireFiles();
   }
 
+  /**
+   * The checkpoint that a resumed run goes on from, known before hours are spent on its data.
+   *
+   * @throws HoldfastException if there is none, or if a new run would write over another
+   */
+  private static Optional<Path> start(TrainConfig config, boolean resume) {
+    if (!resume) {
+      RunFolder.requireFree(config.output());
+      return Optional.empty();
+    }
+    var latest = new Checkpoints(config.output(), config.checkpoint().keep()).latest();
+    if (latest.isEmpty()) {
+      throw HoldfastException.usage(
+          "--resume: %s holds no checkpoint; start without --resume, in a folder of its own",
+          config.output());
+    }
+    return latest;
+  }
+
   /** Everything a run needs, with the order in which it is closed. */
   private record Assembled(
       TrainConfig config,
       Kernels kernels,
       ChatTokenizer chat,
-      RowReader rows,
       ExampleReader.Result read,
+      String dataHash,
       Optional<Evaluator> evaluator) {
-    Outcome train(boolean resume, Progress.Style style) {
+    Outcome train(Optional<Path> from, Progress.Style style) {
       var modelHash = modelHash(config.model());
       try (var model = TunedModel.of(config, modelHash)) {
         requireKnownTokens(model.decoder().architecture().vocabulary());
         var checkpoints = new Checkpoints(config.output(), config.checkpoint().keep());
-        var from = resume ? checkpoints.latest() : Optional.<Path>empty();
-        if (resume && from.isEmpty()) {
-          throw HoldfastException.usage(
-              "--resume: %s holds no checkpoint; start without --resume, in a folder of its own",
-              config.output());
-        }
-        long start = from.map(path -> Checkpoints.state(path).get("step").asLong()).orElse(0L);
-        var folder = resume ? RunFolder.resume(config, start) : RunFolder.create(config);
+        var folder =
+            from.map(path -> Checkpoints.state(path).get("step").asLong())
+                .map(step -> RunFolder.resume(config, step))
+                .orElseGet(() -> RunFolder.create(config));
         return train(model, modelHash, checkpoints, folder, from, style);
       }
     }
@@ -163,14 +170,16 @@ public final class TrainRun {
         RunFolder folder,
         Optional<Path> from,
         Progress.Style style) {
-      var dataHash = hash(config.data().train());
       var assembly =
           new GuardAssembly(
               config.guard(),
               model.reference().decoder(),
               modelHash,
               new ExampleReader(
-                  rows, config.data().lossOn(), config.data().maxLength(), Optional.empty()),
+                  new RowReader(chat),
+                  config.data().lossOn(),
+                  config.data().maxLength(),
+                  Optional.empty()),
               kernels,
               GuardAssembly.folder(folder.path()));
       var anchors = assembly.anchors();
@@ -306,8 +315,7 @@ public final class TrainRun {
     private ObjectNode manifest(
         String modelHash, String dataHash, List<Guard> guards, int anchors, int steps) {
       var manifest = JSON.createObjectNode();
-      var version = TrainRun.class.getPackage().getImplementationVersion();
-      manifest.put("holdfast", version == null ? "development" : version);
+      manifest.put("holdfast", TrainingData.version());
       manifest.put("java", Runtime.version().toString());
       manifest.put("kernels", kernels.name());
       manifest.put("blas", LibTorch.BLAS);
@@ -334,21 +342,6 @@ public final class TrainRun {
   private static String modelHash(Path folder) {
     try (var files = ModelFolder.open(folder)) {
       return files.hash();
-    }
-  }
-
-  /** SHA-256 over the bytes of several files. */
-  public static String hash(List<Path> files) {
-    try {
-      var digest = MessageDigest.getInstance("SHA-256");
-      for (var file : files) {
-        digest.update(Files.readAllBytes(file));
-      }
-      return HexFormat.of().formatHex(digest.digest());
-    } catch (NoSuchAlgorithmException e) {
-      throw new IllegalStateException("every JDK has SHA-256", e);
-    } catch (IOException e) {
-      throw new UncheckedIOException(e);
     }
   }
 }

@@ -38,6 +38,8 @@ class TrainConfigTest {
       adapter: start
       data:
         train: [a.jsonl, b.csv]
+        columns: {prompt: Frage, completion: Antwort}
+        cache: kept
         max_length: 512
         shuffle: false
         packing: true
@@ -302,6 +304,13 @@ class TrainConfigTest {
             HoldfastException.class,
             () -> TrainConfig.load(folder.resolve("none.yaml"), List.of()));
     assertEquals(ExitCode.INPUT, error.exitCode());
+  }
+
+  @Test
+  void columnsHaveTheNamesOfFields() {
+    var message = refused(SMALL, "data.columns={question: Frage}");
+    assertTrue(message.contains("data.columns has 'question', but rows have no such"), message);
+    assertTrue(message.contains("completion, context, conversations"), message);
   }
 
   @Test

@@ -25,6 +25,7 @@ import io.holdfast.text.ChatTokenizer;
 import io.holdfast.torch.Threads;
 import io.holdfast.train.Progress;
 import io.holdfast.train.TrainRun;
+import io.holdfast.train.TrainingData;
 import io.holdfast.train.config.TrainConfig;
 import io.holdfast.world.EvaluationSet;
 import io.holdfast.world.World;
@@ -223,7 +224,7 @@ final class Story {
     var yaml =
         arm.yaml(base().toString(), data().toString(), folder.toString(), seed, file.toString());
     var inputs =
-        TrainRun.hash(
+        TrainingData.hash(
             List.of(
                 base().resolve("model.safetensors"),
                 data().resolve("work-risk.jsonl"),

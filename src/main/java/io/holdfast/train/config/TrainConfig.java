@@ -3,6 +3,7 @@ package io.holdfast.train.config;
 import static io.holdfast.train.config.InvalidValue.unless;
 
 import io.holdfast.HoldfastException;
+import io.holdfast.data.Columns;
 import io.holdfast.data.ExampleReader.LossOn;
 import io.holdfast.train.Schedule.Decay;
 import java.nio.file.Files;
@@ -10,6 +11,7 @@ import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Optional;
+import java.util.SequencedMap;
 
 /**
  * One training run. Keys are the components in snake case; relative paths are relative to the
@@ -92,6 +94,9 @@ public record TrainConfig(
    * What is learnt.
    *
    * @param train files of rows, in the formats that {@link io.holdfast.data.Rows} reads
+   * @param columns what the columns of these files are called, where it is something else: {@code
+   *     {prompt: Frage, completion: Antwort}}
+   * @param cache folder for the encoded rows, shared between runs; the run folder if not given
    * @param maxLength longest sequence in tokens
    * @param shuffle whether each epoch has an order of its own
    * @param packing whether short sequences share a row of {@code maxLength} tokens, of which a
@@ -101,6 +106,8 @@ public record TrainConfig(
    */
   public record Data(
       List<Path> train,
+      @Default("{}") SequencedMap<String, String> columns,
+      Optional<Path> cache,
       @Default("2048") int maxLength,
       @Default("true") boolean shuffle,
       @Default("false") boolean packing,
@@ -114,6 +121,16 @@ public record TrainConfig(
           "group_by_length",
           "and packing are both true: packed rows are all of one length");
       train = List.copyOf(train);
+      columns
+          .keySet()
+          .forEach(
+              name ->
+                  unless(
+                      Columns.isName(name),
+                      "columns",
+                      "has '%s', but rows have no such field; they have %s",
+                      name,
+                      String.join(", ", Columns.allNames())));
     }
   }
 

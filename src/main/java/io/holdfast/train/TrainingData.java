@@ -1,0 +1,106 @@
+package io.holdfast.train;
+
+import io.holdfast.data.Columns;
+import io.holdfast.data.ExampleReader;
+import io.holdfast.data.RowReader;
+import io.holdfast.text.ChatTokenizer;
+import io.holdfast.train.config.TrainConfig;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.security.DigestInputStream;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
+import java.util.HexFormat;
+import java.util.List;
+
+/**
+ * The rows that a run learns from. They are encoded once, into a file that is mapped, so that they
+ * may be more than memory holds; a run that is resumed, or another of the same rows where {@code
+ * data.cache} is given, finds it there.
+ */
+public final class TrainingData {
+  /** What of a model's folder decides which ids a row becomes. */
+  private static final List<String> TOKENIZER =
+      List.of(
+          "tokenizer.json",
+          "tokenizer.model",
+          "tokenizer_config.json",
+          "special_tokens_map.json",
+          "added_tokens.json",
+          "vocab.json",
+          "merges.txt",
+          "chat_template.jinja",
+          "generation_config.json",
+          "config.json");
+
+  private TrainingData() {}
+
+  /** How the rows of a configuration are read. */
+  public static ExampleReader reader(TrainConfig config, ChatTokenizer chat) {
+    var data = config.data();
+    return new ExampleReader(
+        new RowReader(chat, new Columns(data.columns())),
+        data.lossOn(),
+        data.maxLength(),
+        config.guard().riskColumn());
+  }
+
+  /** The examples of a configuration, from the file that keeps them. */
+  static ExampleReader.Result read(TrainConfig config, ChatTokenizer chat, String dataHash) {
+    var data = config.data();
+    var key =
+        "version %s, data %s of %s, columns %s, tokenizer %s, loss on %s, length %d, risk %s"
+            .formatted(
+                version(),
+                dataHash,
+                data.train(),
+                data.columns(),
+                hash(tokenizer(config.model())),
+                data.lossOn(),
+                data.maxLength(),
+                config.guard().riskColumn().orElse("none"));
+    var file =
+        data.cache()
+            .map(folder -> folder.resolve(hash(key).substring(0, 16) + ".rows"))
+            .orElse(config.output().resolve("data.rows"));
+    return reader(config, chat).read(data.train(), file, key);
+  }
+
+  private static List<Path> tokenizer(Path model) {
+    return TOKENIZER.stream().map(model::resolve).filter(Files::isRegularFile).toList();
+  }
+
+  /** The version of this program. */
+  static String version() {
+    var version = TrainingData.class.getPackage().getImplementationVersion();
+    return version == null ? "development" : version;
+  }
+
+  /** SHA-256 over the bytes of several files, one after another. */
+  public static String hash(List<Path> files) {
+    var digest = sha256();
+    for (var file : files) {
+      try (var bytes = new DigestInputStream(Files.newInputStream(file), digest)) {
+        bytes.transferTo(java.io.OutputStream.nullOutputStream());
+      } catch (IOException e) {
+        throw new UncheckedIOException(e);
+      }
+    }
+    return HexFormat.of().formatHex(digest.digest());
+  }
+
+  private static String hash(String text) {
+    return HexFormat.of().formatHex(sha256().digest(text.getBytes(StandardCharsets.UTF_8)));
+  }
+
+  private static MessageDigest sha256() {
+    try {
+      return MessageDigest.getInstance("SHA-256");
+    } catch (NoSuchAlgorithmException e) {
+      throw new IllegalStateException("every JDK has SHA-256", e);
+    }
+  }
+}
