@@ -80,7 +80,8 @@ class WindowsTest {
     int different = 0;
     for (int step = 60; step >= 0; step--) {
       var expected = forwards.of(60 - step);
-      assertEquals(expected, new Windows(examples, batch, accumulation, true, true, 5).of(60 - step));
+      assertEquals(
+          expected, new Windows(examples, batch, accumulation, true, true, 5).of(60 - step));
       assertEquals(forwards.of(step), backwards.of(step));
       different += forwards.of(step).equals(other.of(step)) ? 0 : 1;
     }

@@ -20,7 +20,7 @@ import java.util.stream.IntStream;
  */
 public final class Windows {
   /** Steps whose examples are sorted by length together. */
-  private static final int GROUP = 4;
+  private static final int GROUP = 32;
 
   private final List<Example> examples;
   private final int[] lengths;
