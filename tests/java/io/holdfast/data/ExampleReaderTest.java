@@ -202,6 +202,53 @@ class ExampleReaderTest {
   }
 
   @Test
+  void whatTheTemplateIsToldComesFromTheRow() throws IOException {
+    for (var name : List.of("tokenizer.json", "tokenizer_config.json")) {
+      Files.copy(Goldens.path("text/chatml").resolve(name), folder.resolve(name));
+    }
+    Files.writeString(
+        folder.resolve("chat_template.jinja"),
+        "{{ messages[0].content }}|{{ tools }}|{{ documents }}|{{ mode }}|"
+            + "{% generation %}{{ messages[-1].content }}{% endgeneration %}");
+    var row = "{\"prompt\": \"p\", \"completion\": \"c\"%s}";
+    try (var told = ChatTokenizer.load(folder)) {
+      assertEquals("p|None|None||c", text(told, row.formatted("")));
+      assertEquals(
+          "p|[{'name': 'f'}]|[]|1|c",
+          text(
+              told,
+              row.formatted(
+                  ", \"tools\": [{\"name\": \"f\"}], \"documents\": [],"
+                      + " \"chat_template_kwargs\": {\"mode\": 1}")));
+      assertEquals(
+          "p|[{'name': 'f'}]|None|x|c",
+          text(
+              told,
+              row.formatted(
+                  ", \"tools\": \"[{\\\"name\\\": \\\"f\\\"}]\", \"documents\": \"\","
+                      + " \"chat_template_kwargs\": \"{\\\"mode\\\": \\\"x\\\"}\"")));
+      for (var bad :
+          List.of(
+              "\"tools\": {}",
+              "\"tools\": [1]",
+              "\"tools\": \"f\"",
+              "\"documents\": [\"d\"]",
+              "\"chat_template_kwargs\": []",
+              "\"chat_template_kwargs\": {\"messages\": []}")) {
+        var name = bad.substring(1, bad.indexOf('"', 1));
+        var text = message(() -> read(told, LossOn.ALL, row.formatted(", " + bad)));
+        assertTrue(text.contains("rows.jsonl:1: '" + name + "'"), text);
+      }
+    }
+  }
+
+  private String text(ChatTokenizer tokenizer, String row) {
+    return tokenizer
+        .tokenizer()
+        .decode(read(tokenizer, LossOn.ALL, row).examples().getFirst().ids(), false);
+  }
+
+  @Test
   void badTurnsAreNamed() {
     for (var turns :
         List.of(

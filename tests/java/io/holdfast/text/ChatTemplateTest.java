@@ -5,15 +5,20 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.DynamicTest.dynamicTest;
 
+import com.fasterxml.jackson.core.type.TypeReference;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import io.holdfast.ExitCode;
 import io.holdfast.Goldens;
 import io.holdfast.HoldfastException;
+import io.holdfast.text.jinja.Span;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Clock;
+import java.time.Instant;
+import java.time.ZoneOffset;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -30,19 +35,36 @@ class ChatTemplateTest {
   private static final Path FOLDER = Goldens.path("text/templates");
   private static final Map<String, String> SPECIAL =
       Map.of("bos_token", "<s>", "eos_token", "</s>");
+  private static final Clock CLOCK =
+      Clock.fixed(Instant.parse("2026-03-05T07:08:09Z"), ZoneOffset.UTC);
+  private static final JsonNode CONVERSATIONS = Goldens.json(FOLDER.resolve("conversations.json"));
   private static final ObjectMapper JSON = new ObjectMapper();
 
   @TestFactory
   Stream<DynamicTest> rendersAsJinja2() {
     return Goldens.lines(FOLDER.resolve("cases.jsonl")).stream()
-        .map(row -> dynamicTest(row.get("id").asText(), () -> check(row)));
+        .map(
+            row ->
+                dynamicTest(
+                    row.get("template").asText()
+                        + "/"
+                        + row.get("conversation").asText()
+                        + (row.get("add_generation_prompt").asBoolean() ? "-generate" : ""),
+                    () -> check(row)));
   }
 
   private static void check(JsonNode row) {
     var template = template(row.get("template").asText());
-    var chat = chat(row);
+    var said = CONVERSATIONS.get(row.get("conversation").asText());
+    var chat = chat(said, row.get("add_generation_prompt").asBoolean());
     if (row.has("text")) {
-      assertEquals(row.get("text").asText(), template.render(chat).text());
+      var rendered = template.render(chat);
+      assertEquals(row.get("text").asText(), rendered.text());
+      assertEquals(
+          row.has("generated"), rendered.generated().isPresent(), "marked what is generated");
+      var spans = new ArrayList<Span>();
+      row.path("generated").forEach(s -> spans.add(new Span(s.get(0).asInt(), s.get(1).asInt())));
+      assertEquals(spans, rendered.generated().orElse(List.of()));
       return;
     }
     var refusal = assertThrows(HoldfastException.class, () -> template.render(chat));
@@ -82,6 +104,68 @@ class ChatTemplateTest {
     }
   }
 
+  @Test
+  void rowsWithToolsTakeTheTemplateForThem(@TempDir Path folder) throws IOException {
+    copy("chatml", folder);
+    var tools = new Row.Chat(ASK, Map.of("tools", List.of(Map.of("name", "f"))), false);
+    var documents = new Row.Chat(ASK, Map.of("documents", List.of()), false);
+    config(
+        folder,
+        "[{\"name\": \"rag\", \"template\": \"r\"}, {\"name\": \"tool_use\", \"template\": \"t\"},"
+            + " {\"name\": \"default\", \"template\": \"d{{ documents }}\"}]");
+    assertEquals(List.of("dNone", "t", "d[]"), texts(folder, plain(), tools, documents));
+    config(folder, "{\"default\": \"d\"}");
+    assertEquals(List.of("d", "d"), texts(folder, plain(), tools));
+    config(folder, "[{\"name\": \"tool_use\", \"template\": \"t\"}]");
+    assertEquals(List.of("t"), texts(folder, tools));
+    var text = fault(() -> texts(folder, plain()));
+    assertTrue(text.contains("tokenizer_config.json") && text.contains("tool_use"), text);
+    config(folder, "[\"d\"]");
+    assertTrue(
+        fault(() -> texts(folder, plain())).contains("a text or a list of {name, template}"));
+  }
+
+  @Test
+  void additionalTemplatesLieInTheirFolder(@TempDir Path folder) throws IOException {
+    copy("chatml", folder);
+    var tools = new Row.Chat(ASK, Map.of("tools", List.of()), false);
+    config(folder, "\"older\"");
+    assertEquals(List.of("older", "older"), texts(folder, plain(), tools));
+    var more = Files.createDirectories(folder.resolve("additional_chat_templates"));
+    Files.writeString(more.resolve("tool_use.jinja"), "t{{ tools }}");
+    assertEquals(List.of("t[]"), texts(folder, tools));
+    assertTrue(fault(() -> texts(folder, plain())).contains("none is called 'default'"));
+    Files.writeString(folder.resolve("chat_template.jinja"), "d");
+    assertEquals(List.of("d", "t[]"), texts(folder, plain(), tools));
+  }
+
+  @Test
+  void theDateCanBeFixed() {
+    assertEquals(
+        Instant.parse("2001-09-09T01:46:40Z"), TemplateFiles.clock("1000000000").instant());
+    assertTrue(TemplateFiles.clock("").instant().isAfter(Instant.parse("2025-01-01T00:00:00Z")));
+    var error = assertThrows(HoldfastException.class, () -> TemplateFiles.clock("today"));
+    assertEquals(ExitCode.USAGE, error.exitCode());
+    assertTrue(error.getMessage().contains("SOURCE_DATE_EPOCH"), error.getMessage());
+  }
+
+  private static final List<Message> ASK = List.of(new Message("user", "hm"));
+
+  private static Row.Chat plain() {
+    return new Row.Chat(ASK, false);
+  }
+
+  private static void config(Path folder, String template) throws IOException {
+    Files.writeString(
+        folder.resolve("tokenizer_config.json"), "{\"chat_template\": " + template + "}");
+  }
+
+  private static List<String> texts(Path folder, Row.Chat... rows) {
+    try (var chat = ChatTokenizer.load(folder)) {
+      return Stream.of(rows).map(row -> chat.encode(row).text()).toList();
+    }
+  }
+
   private static void copy(String model, Path folder) throws IOException {
     for (var name : List.of("tokenizer.json", "tokenizer_config.json")) {
       Files.copy(Goldens.path("text").resolve(model).resolve(name), folder.resolve(name));
@@ -97,25 +181,27 @@ class ChatTemplateTest {
   private static ChatTemplate template(String name) {
     var file = FOLDER.resolve(name + ".jinja");
     try {
-      return new ChatTemplate(file, Files.readString(file), SPECIAL);
+      var written = new ChatTemplate.Named(file, Files.readString(file));
+      return new ChatTemplate(Map.of("default", written), SPECIAL, CLOCK);
     } catch (IOException e) {
       throw new UncheckedIOException(e);
     }
   }
 
-  private static Row.Chat chat(JsonNode row) {
+  private static Row.Chat chat(JsonNode said, boolean addGenerationPrompt) {
     var messages = new ArrayList<Message>();
-    for (var message : row.get("messages")) {
-      var fields = new LinkedHashMap<String, Object>();
-      message
-          .properties()
-          .forEach(
-              field ->
-                  fields.put(field.getKey(), JSON.convertValue(field.getValue(), Object.class)));
-      messages.add(new Message(fields));
+    said.get("messages").forEach(message -> messages.add(new Message(plain(message))));
+    var variables =
+        plain(said.path("variables").isObject() ? said.get("variables") : JSON.createObjectNode());
+    for (var name : List.of("tools", "documents")) {
+      if (said.has(name)) {
+        variables.put(name, JSON.convertValue(said.get(name), Object.class));
+      }
     }
-    var tools = new ArrayList<Object>();
-    row.path("tools").forEach(tool -> tools.add(JSON.convertValue(tool, Object.class)));
-    return new Row.Chat(messages, List.copyOf(tools), row.get("add_generation_prompt").asBoolean());
+    return new Row.Chat(messages, variables, addGenerationPrompt);
+  }
+
+  private static Map<String, Object> plain(JsonNode object) {
+    return JSON.convertValue(object, new TypeReference<LinkedHashMap<String, Object>>() {});
   }
 }

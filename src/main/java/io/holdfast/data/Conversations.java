@@ -24,7 +24,7 @@ final class Conversations {
       }
       var content = turn.path("content");
       boolean silent = content.isNull() || content.isMissingNode();
-      if (!(content.isTextual() || content.isArray() || silent && turn.has("tool_calls"))) {
+      if (!(content.isTextual() || content.isContainerNode() || silent && turn.has("tool_calls"))) {
         throw place.bad("field '%s': turn %d has no text 'content'", field, number);
       }
       messages.add(message(turn));

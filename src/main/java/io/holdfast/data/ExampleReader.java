@@ -26,7 +26,7 @@ public record ExampleReader(
     RowReader rows, LossOn lossOn, int maxLength, Optional<String> riskColumn) {
   /** Which tokens are learnt. */
   public enum LossOn {
-    /** The last assistant turn, its end of turn included. */
+    /** The last assistant turn from the end of the prompt for it, its end of turn included. */
     COMPLETION,
     /** Every assistant turn. */
     ASSISTANT,

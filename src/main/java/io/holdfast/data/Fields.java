@@ -38,10 +38,10 @@ record Fields(ObjectNode json, Place place) {
     return has(name) ? text(name) : "";
   }
 
-  /** A list, also from its JSON; whatever else is there is returned as it is. */
-  JsonNode list(String name) {
+  /** A list or an object, also from its JSON; whatever else is there is returned as it is. */
+  JsonNode structure(String name) {
     var value = json.path(name);
-    if (!value.isTextual() || !value.textValue().stripLeading().startsWith("[")) {
+    if (!value.isTextual() || !value.textValue().stripLeading().matches("(?s)[\\[{].*")) {
       return value;
     }
     try {

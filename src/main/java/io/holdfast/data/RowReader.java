@@ -15,7 +15,7 @@ import java.util.List;
  * <pre>
  * {"tokens": [..]}                                        ids as they are
  * {"messages": [{"role", "content"}..],                   by the chat template
- *    "add_generation_prompt"?, "tools"?}
+ *    "add_generation_prompt"?}
  * {"conversations": [{"from", "value"}..], "system"?}     ShareGPT's form of the same
  * {"prompt", "completion", "system"?}                     a chat of two turns, or lists of turns
  * {"prompt", "completion", "raw": true}                   as they are, nothing added
@@ -24,8 +24,9 @@ import java.util.List;
  * {"text"}                                                plain text
  * </pre>
  *
- * Where the model has no chat template, a prompt and its completion are joined as plain text, the
- * end-of-sequence token after them.
+ * What goes through the chat template may come with {@code tools}, {@code documents} and {@code
+ * chat_template_kwargs}, which the template is told. Where the model has no chat template, a prompt
+ * and its completion are joined as plain text, the end-of-sequence token after them.
  */
 public final class RowReader {
   private final ChatTokenizer chat;
@@ -72,17 +73,20 @@ public final class RowReader {
     return switch (Shape.of(json, place)) {
       case TOKENS -> new Row.Tokens(tokens(fields));
       case MESSAGES -> {
-        var messages = Conversations.messages(fields.list("messages"), "messages", place);
-        yield new Row.Chat(messages, tools(fields), fields.flag("add_generation_prompt"));
+        var messages = Conversations.messages(fields.structure("messages"), "messages", place);
+        yield new Row.Chat(
+            messages, TemplateVariables.of(fields), fields.flag("add_generation_prompt"));
       }
       case CONVERSATIONS -> {
-        var turns = Conversations.shareGpt(fields.list("conversations"), "conversations", place);
+        var turns =
+            Conversations.shareGpt(fields.structure("conversations"), "conversations", place);
         turns.addAll(0, system(fields));
-        yield new Row.Chat(turns, tools(fields), fields.flag("add_generation_prompt"));
+        yield new Row.Chat(
+            turns, TemplateVariables.of(fields), fields.flag("add_generation_prompt"));
       }
       case COMPLETION ->
           json.get("prompt").isArray()
-              ? new Row.Chat(turns(json, place), tools(fields), false)
+              ? new Row.Chat(turns(json, place), TemplateVariables.of(fields), false)
               : folded(fields, fields.text("prompt"), fields.text("completion"));
       case ALPACA -> folded(fields, joined(fields, "input"), fields.text("output"));
       case DOLLY -> folded(fields, joined(fields, "context"), fields.text("response"));
@@ -113,7 +117,7 @@ public final class RowReader {
     var turns = new ArrayList<>(system);
     turns.add(new Message("user", prompt));
     turns.add(new Message("assistant", completion));
-    return new Row.Chat(turns, tools(fields), false);
+    return new Row.Chat(turns, TemplateVariables.of(fields), false);
   }
 
   /** The system turn that a row states in a field of its own, if it does. */
@@ -132,18 +136,8 @@ public final class RowReader {
     return turns;
   }
 
-  private static List<Object> tools(Fields fields) {
-    var tools = new ArrayList<Object>();
-    var list = fields.list("tools");
-    if (!list.isMissingNode() && !list.isNull() && !list.isArray() && !list.asText().isBlank()) {
-      throw fields.place().bad("'tools' must be a list, not %s", list);
-    }
-    list.forEach(tool -> tools.add(Conversations.plain(tool)));
-    return tools;
-  }
-
   private static int[] tokens(Fields fields) {
-    var array = fields.list("tokens");
+    var array = fields.structure("tokens");
     if (!array.isArray() || array.isEmpty()) {
       throw fields.place().bad("'tokens' must be a list of token ids, one at least");
     }

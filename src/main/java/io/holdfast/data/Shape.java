@@ -14,15 +14,15 @@ enum Shape {
   /** Ids as they are; whatever else the row holds is then only for people to read. */
   TOKENS(List.of("tokens"), List.of()),
   /** OpenAI's list of turns. */
-  MESSAGES(List.of("messages"), List.of("tools")),
+  MESSAGES(List.of("messages"), told()),
   /** ShareGPT's list of turns. */
-  CONVERSATIONS(List.of("conversations"), List.of("system", "tools")),
+  CONVERSATIONS(List.of("conversations"), told("system")),
   /** A question and its answer, as text or as lists of turns. */
-  COMPLETION(List.of("prompt", "completion"), List.of("system", "tools")),
+  COMPLETION(List.of("prompt", "completion"), told("system")),
   /** Stanford Alpaca. */
-  ALPACA(List.of("instruction", "output"), List.of("input", "system")),
+  ALPACA(List.of("instruction", "output"), told("input", "system")),
   /** Databricks Dolly. */
-  DOLLY(List.of("instruction", "response"), List.of("context", "system")),
+  DOLLY(List.of("instruction", "response"), told("context", "system")),
   /** Plain text. */
   TEXT(List.of("text"), List.of());
 
@@ -37,6 +37,12 @@ enum Shape {
   Shape(List<String> required, List<String> optional) {
     this.required = required;
     this.optional = optional;
+  }
+
+  /** These and what any row may tell the chat template. */
+  private static List<String> told(String... fields) {
+    return Stream.concat(Stream.of(fields), Stream.of("tools", "documents", "chat_template_kwargs"))
+        .toList();
   }
 
   /** Whether a field is part of some shape. */

@@ -5,59 +5,63 @@ import io.holdfast.text.jinja.Fault;
 import io.holdfast.text.jinja.Refusal;
 import io.holdfast.text.jinja.Rendered;
 import io.holdfast.text.jinja.Template;
-import java.io.IOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Clock;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 
 /**
- * A model's own chat template: {@code chat_template.jinja} of its folder, or {@code chat_template}
- * of its {@code tokenizer_config.json}, rendered as {@code transformers} does it.
+ * A model's own chat template, rendered as {@code transformers} does it. A model may have several
+ * under different names: a row with tools takes {@code tool_use}, any other {@code default}.
  */
 public final class ChatTemplate {
-  private final Path source;
-  private final String written;
-  private final Map<String, String> specialTokens;
-  private volatile Template parsed;
+  private static final String DEFAULT = "default";
+  private static final String WITH_TOOLS = "tool_use";
 
-  ChatTemplate(Path source, String written, Map<String, String> specialTokens) {
-    this.source = source;
-    this.written = written;
+  private final Map<String, Named> templates;
+  private final Map<String, String> specialTokens;
+  private final Clock clock;
+
+  /**
+   * Templates by name.
+   *
+   * @param specialTokens variables such as {@code bos_token}
+   * @param clock whose time {@code strftime_now} tells
+   */
+  ChatTemplate(Map<String, Named> templates, Map<String, String> specialTokens, Clock clock) {
+    this.templates = templates;
     this.specialTokens = specialTokens;
+    this.clock = clock;
   }
 
-  /** The template of a model folder, if it has one. */
-  static Optional<ChatTemplate> load(Tokenizer tokenizer) {
-    var folder = tokenizer.folder();
-    var specialTokens = tokenizer.specialTokens();
-    var file = folder.resolve("chat_template.jinja");
-    if (Files.isRegularFile(file)) {
-      try {
-        return Optional.of(new ChatTemplate(file, Files.readString(file), specialTokens));
-      } catch (IOException e) {
-        throw HoldfastException.input("%s: cannot be read (%s)", file, e.getMessage()).causedBy(e);
-      }
+  /** One template, parsed when first needed: a strange one must not be in the way of other rows. */
+  static final class Named {
+    private final Path source;
+    private final String written;
+    private volatile Template parsed;
+
+    Named(Path source, String written) {
+      this.source = source;
+      this.written = written;
     }
-    var config = folder.resolve("tokenizer_config.json");
-    return JsonFile.read(config)
-        .map(json -> json.path("chat_template"))
-        .flatMap(
-            field -> {
-              if (field.isTextual()) {
-                return Optional.of(field.textValue());
-              }
-              // The older form: a list of named templates, of which one is the default.
-              for (var named : field) {
-                if (named.path("name").asText().equals("default")) {
-                  return Optional.of(named.path("template").asText());
-                }
-              }
-              return Optional.empty();
-            })
-        .map(template -> new ChatTemplate(config, template, specialTokens));
+
+    private Template parsed() {
+      if (parsed == null) {
+        parsed = Template.parse(written);
+      }
+      return parsed;
+    }
+  }
+
+  /** The templates of a model folder, if it has any. */
+  static Optional<ChatTemplate> load(Tokenizer tokenizer, Clock clock) {
+    var templates = TemplateFiles.read(tokenizer.folder());
+    return templates.isEmpty()
+        ? Optional.empty()
+        : Optional.of(new ChatTemplate(templates, tokenizer.specialTokens(), clock));
   }
 
   /**
@@ -67,30 +71,38 @@ public final class ChatTemplate {
    */
   public Rendered render(Row.Chat chat) {
     var variables = new LinkedHashMap<String, Object>(specialTokens);
+    variables.put("tools", null);
+    variables.put("documents", null);
+    variables.putAll(chat.variables());
     var messages = new ArrayList<Object>();
     chat.messages().forEach(message -> messages.add(message.fields()));
     variables.put("messages", messages);
     variables.put("add_generation_prompt", chat.addGenerationPrompt());
-    variables.put("tools", chat.tools().isEmpty() ? null : chat.tools());
-    variables.put("documents", null);
+    var template = chosen(variables.get("tools") != null);
     try {
-      return parsed().render(variables);
+      return template.parsed().render(variables, clock);
     } catch (Refusal e) {
       throw HoldfastException.input(
               "the chat template refuses this conversation: %s", e.getMessage())
           .causedBy(e);
     } catch (Fault e) {
       throw HoldfastException.input(
-              "%s: the chat template cannot be rendered: %s", source, e.getMessage())
+              "%s: the chat template cannot be rendered: %s", template.source, e.getMessage())
           .causedBy(e);
     }
   }
 
-  /** Parsed when first needed: a strange template must not be in the way of rows without it. */
-  private Template parsed() {
-    if (parsed == null) {
-      parsed = Template.parse(written);
-    }
-    return parsed;
+  private Named chosen(boolean tools) {
+    return List.of(tools ? WITH_TOOLS : DEFAULT, DEFAULT).stream()
+        .filter(templates::containsKey)
+        .findFirst()
+        .map(templates::get)
+        .orElseThrow(
+            () ->
+                HoldfastException.input(
+                    "%s: of the chat templates %s none is called '%s'; give one that name",
+                    templates.values().iterator().next().source,
+                    String.join(", ", templates.keySet()),
+                    DEFAULT));
   }
 }

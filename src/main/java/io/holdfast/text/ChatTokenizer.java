@@ -3,6 +3,7 @@ package io.holdfast.text;
 import io.holdfast.HoldfastException;
 import io.holdfast.text.jinja.Span;
 import java.nio.file.Path;
+import java.time.Clock;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
@@ -20,8 +21,17 @@ public final class ChatTokenizer implements AutoCloseable {
 
   /** A tokenizer with the template of its folder; a folder without one is fine. */
   public ChatTokenizer(Tokenizer tokenizer) {
+    this(tokenizer, TemplateFiles.clock());
+  }
+
+  /**
+   * As above.
+   *
+   * @param clock whose time the template is told
+   */
+  public ChatTokenizer(Tokenizer tokenizer, Clock clock) {
     this.tokenizer = tokenizer;
-    this.template = ChatTemplate.load(tokenizer);
+    this.template = ChatTemplate.load(tokenizer, clock);
   }
 
   /** The tokenizer and template of a model folder. */
@@ -97,23 +107,24 @@ public final class ChatTokenizer implements AutoCloseable {
 
   private Encoded chat(Row.Chat chat) {
     var rendered = template().render(chat);
-    var tokens = tokenizer.encodeSpanned(rendered.text(), false);
-    var turns = new AssistantTurns(template(), chat, rendered.text());
-    var mask =
-        rendered.generated().isEmpty()
-            ? withoutTrailingBlanks(tokens.ids(), mask(tokens, turns.all()))
-            : mask(tokens, rendered.generated());
-    var answer = turns.answer();
+    var text = rendered.text();
+    var tokens = tokenizer.encodeSpanned(text, false);
+    var turns = new AssistantTurns(template(), tokenizer, chat, text);
+    var said = rendered.generated().orElseGet(turns::all);
+    var mask = mask(tokens, said);
+    if (rendered.generated().isEmpty()) {
+      withoutTrailingBlanks(tokens.ids(), mask);
+    }
+    Optional<Span> answer = Optional.empty();
+    if (chat.endsWithAnswer()) {
+      answer = rendered.generated().isEmpty() ? Optional.of(said.getLast()) : turns.answer(said);
+    }
     int promptEnd =
         answer
-            .map(said -> firstOf(mask(tokens, List.of(said))) - 1)
+            .map(span -> firstOf(mask(tokens, List.of(span))) - 1)
             .orElse(tokens.ids().length - 1);
     return new Encoded(
-        tokens.ids(),
-        rendered.text(),
-        mask,
-        instructionEnd(chat, rendered.text(), answer, tokens),
-        promptEnd);
+        tokens.ids(), text, mask, instructionEnd(chat, text, answer, tokens), promptEnd);
   }
 
   private int instructionEnd(
@@ -145,6 +156,7 @@ public final class ChatTokenizer implements AutoCloseable {
         mask[i] |=
             tokens.start()[i] < span.to()
                 && tokens.end()[i] > span.from()
+                && span.from() < span.to()
                 && (tokens.end()[i] <= span.to() || !tokenizer.isAdded(tokens.ids()[i]));
       }
     }
@@ -155,7 +167,7 @@ public final class ChatTokenizer implements AutoCloseable {
    * Ends each turn with its end-of-turn token: the line break that many templates write after it is
    * nothing the assistant says.
    */
-  private boolean[] withoutTrailingBlanks(int[] ids, boolean[] mask) {
+  private void withoutTrailingBlanks(int[] ids, boolean[] mask) {
     for (int end = mask.length; end > 0; end--) {
       if (mask[end - 1] && (end == mask.length || !mask[end])) {
         int cut = end;
@@ -167,7 +179,6 @@ public final class ChatTokenizer implements AutoCloseable {
         }
       }
     }
-    return mask;
   }
 
   private boolean isBlank(int id) {

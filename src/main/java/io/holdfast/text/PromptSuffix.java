@@ -26,7 +26,7 @@ final class PromptSuffix {
   String text() {
     if (usual == null) {
       var one = render.apply(question(ONE));
-      usual = one.substring(one.length() - common(one, render.apply(question(OTHER))));
+      usual = one.substring(one.length() - Common.suffix(one, render.apply(question(OTHER))));
     }
     return usual;
   }
@@ -66,9 +66,12 @@ final class PromptSuffix {
     }
     // Something stands between instruction and answer: ask this very conversation with an
     // instruction that ends otherwise.
-    var said = chat.messages().get(user).content().strip();
-    var changed = render.apply(chat.with(user, said.endsWith("e") ? OTHER : ONE));
-    return text.length() - common(text, changed);
+    var asked = chat.messages().get(user);
+    var changed =
+        render.apply(
+            chat.with(
+                user, asked.withContent(asked.content().strip().endsWith("e") ? OTHER : ONE)));
+    return text.length() - Common.suffix(text, changed);
   }
 
   /** The usual suffix; no text ends with what a template that refuses a lone question says. */
@@ -82,14 +85,5 @@ final class PromptSuffix {
 
   private Row.Chat question(String instruction) {
     return new Row.Chat(List.of(new Message("user", instruction)), generationPrompt);
-  }
-
-  private static int common(String a, String b) {
-    int n = 0;
-    while (n < Math.min(a.length(), b.length())
-        && a.charAt(a.length() - 1 - n) == b.charAt(b.length() - 1 - n)) {
-      n++;
-    }
-    return n;
   }
 }

@@ -2,6 +2,7 @@ package io.holdfast.text;
 
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 
 /** What can be turned into token ids. */
 public sealed interface Row {
@@ -24,25 +25,31 @@ public sealed interface Row {
   /**
    * A conversation that goes through the chat template and gets no special tokens on top.
    *
-   * @param tools what the template is told of tools, in JSON's plain types; may be empty
+   * @param variables what the template is told beside the messages, in JSON's plain types: {@code
+   *     tools}, {@code documents}, and whatever else it asks for
    */
-  record Chat(List<Message> messages, List<Object> tools, boolean addGenerationPrompt)
+  record Chat(List<Message> messages, Map<String, Object> variables, boolean addGenerationPrompt)
       implements Row {
-    /** A conversation without tools. */
+    /** A conversation and nothing else. */
     public Chat(List<Message> messages, boolean addGenerationPrompt) {
-      this(messages, List.of(), addGenerationPrompt);
+      this(messages, Map.of(), addGenerationPrompt);
+    }
+
+    /** Whether the last message is an answer, and the assistant is not asked for another. */
+    boolean endsWithAnswer() {
+      return !messages.isEmpty() && messages.getLast().isAssistant() && !addGenerationPrompt;
     }
 
     /** The first messages of this conversation. */
     Chat first(int count, boolean addGenerationPrompt) {
-      return new Chat(messages.subList(0, count), tools, addGenerationPrompt);
+      return new Chat(messages.subList(0, count), variables, addGenerationPrompt);
     }
 
-    /** The same conversation, one message saying something else. */
-    Chat with(int index, String content) {
+    /** The same conversation with another message in one's place. */
+    Chat with(int index, Message message) {
       var changed = new ArrayList<>(messages);
-      changed.set(index, changed.get(index).withContent(content));
-      return new Chat(changed, tools, addGenerationPrompt);
+      changed.set(index, message);
+      return new Chat(changed, variables, addGenerationPrompt);
     }
   }
 }

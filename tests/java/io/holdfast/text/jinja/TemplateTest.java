@@ -7,7 +7,10 @@ import static org.junit.jupiter.api.DynamicTest.dynamicTest;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import io.holdfast.Goldens;
+import java.time.Clock;
+import java.time.Instant;
 import java.time.LocalDateTime;
+import java.time.ZoneOffset;
 import java.util.List;
 import java.util.Map;
 import java.util.stream.Stream;
@@ -16,6 +19,8 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.TestFactory;
 
 class TemplateTest {
+  private static final Clock CLOCK =
+      Clock.fixed(Instant.parse("2026-03-05T07:08:09Z"), ZoneOffset.UTC);
   private static final Map<String, Object> VARIABLES =
       Map.of(
           "messages",
@@ -40,7 +45,7 @@ class TemplateTest {
   }
 
   private static String render(String source) {
-    return Template.parse(source).render(VARIABLES).text();
+    return Template.parse(source).render(VARIABLES, CLOCK).text();
   }
 
   @Test
@@ -65,15 +70,15 @@ class TemplateTest {
         Template.parse(
                 "😀{% for i in [1, 2] %}u{{ i }}{% generation %}é😀{{ i }}{% endgeneration %}{%"
                     + " endfor %}")
-            .render(Map.of());
+            .render(Map.of(), CLOCK);
     assertEquals("😀u1é😀1u2é😀2", rendered.text());
-    assertEquals(List.of(new Span(3, 6), new Span(8, 11)), rendered.generated());
+    assertEquals(List.of(new Span(3, 6), new Span(8, 11)), rendered.generated().orElseThrow());
   }
 
   @Test
   void whatIsSaidIsNeverATemplate() {
     var said = "{{ raise_exception('no') }}{% if %}";
-    assertEquals(said, Template.parse("{{ said }}").render(Map.of("said", said)).text());
+    assertEquals(said, Template.parse("{{ said }}").render(Map.of("said", said), CLOCK).text());
   }
 
   /** Values of Python's {@code strftime}. */

@@ -4,6 +4,7 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 
 /** Runs statements and collects what they write. One for each rendering. */
 final class Interpreter {
@@ -23,8 +24,9 @@ final class Interpreter {
     this.scope = scope;
   }
 
-  Rendered rendered() {
-    return new Rendered(out.toString(), List.copyOf(generated));
+  Rendered rendered(boolean marks) {
+    return new Rendered(
+        out.toString(), marks ? Optional.of(List.copyOf(generated)) : Optional.empty());
   }
 
   void run(List<Node> nodes) {

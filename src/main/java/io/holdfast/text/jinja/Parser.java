@@ -9,19 +9,21 @@ import java.util.Set;
 final class Parser {
   private final Tokens tokens;
   private final ExpressionParser expressions;
+  private boolean marks;
 
   private Parser(Tokens tokens) {
     this.tokens = tokens;
     this.expressions = new ExpressionParser(tokens);
   }
 
-  static List<Node> parse(String template) {
+  static Template parse(String template) {
     var tokens = new Tokens(Lexer.tokens(template));
-    var nodes = new Parser(tokens).body(Set.of());
+    var parser = new Parser(tokens);
+    var nodes = parser.body(Set.of());
     if (tokens.peek().kind() != Kind.END) {
       throw tokens.unexpected();
     }
-    return nodes;
+    return new Template(nodes, parser.marks);
   }
 
   /** Statements up to a tag with one of these names, whose name is then the next token. */
@@ -62,6 +64,7 @@ final class Parser {
       case "set" -> set(name.line());
       case "macro" -> macro();
       case "generation" -> {
+        marks = true;
         close();
         yield new Node.Generation(closed("endgeneration"));
       }

@@ -1,5 +1,7 @@
 package io.holdfast.text.jinja;
 
+import java.time.Clock;
+import java.time.LocalDateTime;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -10,9 +12,16 @@ public final class Template {
   private static final long MAX_RANGE = 100_000;
 
   private final List<Node> nodes;
+  private final boolean marks;
 
-  private Template(List<Node> nodes) {
+  /**
+   * A template of these statements.
+   *
+   * @param marks whether any of them says what is generated
+   */
+  Template(List<Node> nodes, boolean marks) {
     this.nodes = nodes;
+    this.marks = marks;
   }
 
   /**
@@ -21,17 +30,18 @@ public final class Template {
    * @throws Fault if it is broken or has a tag that is not known
    */
   public static Template parse(String source) {
-    return new Template(Parser.parse(source));
+    return Parser.parse(source);
   }
 
   /**
    * Renders with variables in Java's plain types.
    *
+   * @param clock whose time {@code strftime_now} tells
    * @throws Refusal if the template calls {@code raise_exception}
    * @throws Fault if it fails on these variables, or uses a filter or test that is not known
    */
-  public Rendered render(Map<String, ?> variables) {
-    var scope = new Scope(new Scope(null, globals()), new LinkedHashMap<>());
+  public Rendered render(Map<String, ?> variables, Clock clock) {
+    var scope = new Scope(new Scope(null, globals(clock)), new LinkedHashMap<>());
     variables.forEach((name, value) -> scope.set(name, Values.of(value)));
     var interpreter = new Interpreter(scope);
     try {
@@ -39,10 +49,10 @@ public final class Template {
     } catch (StackOverflowError e) {
       throw new Fault("the template calls itself without end");
     }
-    return interpreter.rendered();
+    return interpreter.rendered(marks);
   }
 
-  private static Map<String, Object> globals() {
+  private static Map<String, Object> globals(Clock clock) {
     return Map.of(
         "raise_exception",
         (Function)
@@ -50,7 +60,7 @@ public final class Template {
               throw new Refusal(Values.text(Methods.argument(p, 0, n.get("message"))));
             },
         "strftime_now",
-        (Function) (p, n) -> Time.now(Values.string(p.getFirst())),
+        (Function) (p, n) -> Time.strftime(Values.string(p.getFirst()), LocalDateTime.now(clock)),
         "namespace",
         (Function) (p, n) -> new Namespace(fields(p, n)),
         "dict",

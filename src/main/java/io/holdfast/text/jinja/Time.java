@@ -1,6 +1,5 @@
 package io.holdfast.text.jinja;
 
-import java.time.Clock;
 import java.time.LocalDateTime;
 import java.time.format.DateTimeFormatter;
 import java.util.Locale;
@@ -8,11 +7,6 @@ import java.util.Locale;
 /** Python's {@code strftime} for the date that some chat templates print. */
 final class Time {
   private Time() {}
-
-  /** The local time now. */
-  static String now(String format) {
-    return strftime(format, LocalDateTime.now(Clock.systemDefaultZone()));
-  }
 
   static String strftime(String format, LocalDateTime time) {
     var text = new StringBuilder();
