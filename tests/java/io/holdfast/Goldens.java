@@ -5,7 +5,10 @@ import static org.junit.jupiter.api.Assertions.fail;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
+import io.holdfast.checkpoint.ModelFolder;
 import io.holdfast.checkpoint.Safetensors;
+import io.holdfast.torch.Scope;
+import io.holdfast.torch.Tensors;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.lang.foreign.ValueLayout;
@@ -63,6 +66,14 @@ public final class Goldens {
       values[i] = data.get(ValueLayout.JAVA_FLOAT_UNALIGNED, 4L * i);
     }
     return values;
+  }
+
+  /** A tensor of a model in float32, whatever its type in the file. */
+  public static float[] floats(ModelFolder model, String name) {
+    var entry = model.tensor(name);
+    try (var scope = Scope.open()) {
+      return Tensors.floats(Tensors.sharing(entry.data(), entry.dtype(), entry.sizes()));
+    }
   }
 
   /** All values within an absolute tolerance; says which are not, ten at most. */

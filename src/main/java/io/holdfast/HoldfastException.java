@@ -34,6 +34,11 @@ public final class HoldfastException extends RuntimeException {
     return new HoldfastException(ExitCode.DIVERGED, format.formatted(arguments), null);
   }
 
+  /** A gate that was missed: name the metric and the bound. */
+  public static HoldfastException gate(String format, Object... arguments) {
+    return new HoldfastException(ExitCode.GATE, format.formatted(arguments), null);
+  }
+
   /** A run that was interrupted: name the checkpoint that was written. */
   public static HoldfastException interrupted(String format, Object... arguments) {
     return new HoldfastException(ExitCode.INTERRUPTED, format.formatted(arguments), null);

@@ -9,21 +9,27 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.holdfast.ExitCode;
 import io.holdfast.HoldfastException;
+import io.holdfast.checkpoint.AdapterFolder;
 import io.holdfast.model.AdaptedDecoder;
 import io.holdfast.model.Decoder;
 import io.holdfast.model.Scorer;
 import io.holdfast.text.ChatTokenizer;
+import io.holdfast.torch.NoGrad;
 import io.holdfast.torch.Scope;
+import io.holdfast.torch.Tensors;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Optional;
 import java.util.stream.Stream;
+import org.bytedeco.pytorch.Scalar;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 class CheckpointsTest {
   private static final List<int[]> PROBE = List.of(new int[] {5, 17, 40, 3, 99, 120});
@@ -68,9 +74,14 @@ class CheckpointsTest {
     }
   }
 
-  @Test
-  void aRunMayStartFromAnAdapter() {
-    var lora = "tune={lora: {rank: 4}}";
+  @ParameterizedTest
+  @ValueSource(
+      strings = {
+        "tune={lora: {rank: 4}}",
+        "tune={lora: {rank_stabilized: true, modules_to_save: [embed_tokens, model.norm]}}",
+        "tune={lora: {ranks: {v_proj: 2}, modules_to_save: [lm_head], ensure_weight_tying: true}}",
+      })
+  void aRunMayStartFromAnAdapter(String lora) {
     var first = TinyRun.train(tiny.config("first", lora, "steps=8"));
     var more = new String[] {"adapter=" + first, "steps=1", "schedule.warmup_steps=1"};
     // Step 1 of a warm-up has a rate of 0, so what is written is what was read.
@@ -85,6 +96,53 @@ class CheckpointsTest {
           new Scorer(adapted.decoder(), 1).score(PROBE).getFirst().lastLogits(),
           new Scorer(whole, 1).score(PROBE).getFirst().lastLogits(),
           1e-5f);
+    }
+  }
+
+  /** What a guard compares with must not move, whichever weights are trained. */
+  @ParameterizedTest
+  @ValueSource(
+      strings = {
+        "tune={lora: {modules_to_save: [embed_tokens, norm]}}",
+        "tune={lora: {modules_to_save: [embed_tokens], ensure_weight_tying: true}}",
+        "tune={lora: {modules_to_save: [lm_head]}}",
+        "tune=full",
+      })
+  void theReferenceIsTheModelBeforeTheRun(String tune) {
+    try (var model = TunedModel.of(tiny.config("run", tune), "hash");
+        var file = Decoder.load(tiny.model())) {
+      var start = new Scorer(file, 1).score(PROBE).getFirst().lastLogits();
+      var head = Tensors.floats(file.head());
+      assertArrayEquals(
+          start, new Scorer(model.decoder(), 1).score(PROBE).getFirst().lastLogits(), 1e-6f);
+      try (var scope = Scope.open();
+          var noGrad = NoGrad.on()) {
+        model.parameters().values().forEach(tensor -> tensor.add_(new Scalar(0.1)));
+      }
+      var moved = new Scorer(model.decoder(), 1).score(PROBE).getFirst().lastLogits();
+      assertTrue(distance(start, moved) > 1e-2, "the parameters are not those of the model");
+      var reference = model.reference();
+      assertArrayEquals(head, Tensors.floats(reference.head()));
+      var now = new Scorer(reference.decoder(), 1).score(PROBE).getFirst().lastLogits();
+      assertArrayEquals(start, now, 1e-6f);
+    }
+  }
+
+  @Test
+  void anAdapterBringsItsOwnSettings() {
+    var first = TinyRun.train(tiny.config("first", "tune={lora: {rank: 4}}", "steps=1"));
+    var error =
+        assertThrows(
+            HoldfastException.class,
+            () ->
+                TinyRun.train(tiny.config("again", "tune={lora: {rank: 8}}", "adapter=" + first)));
+    assertEquals(ExitCode.USAGE, error.exitCode());
+    assertTrue(error.getMessage().contains("has settings of its own"), error.getMessage());
+    assertTrue(error.getMessage().contains("rank=4"), error.getMessage());
+    var taken = TinyRun.train(tiny.config("taken", "tune=lora", "adapter=" + first, "steps=1"));
+    try (var adapter = AdapterFolder.open(taken)) {
+      assertEquals(4, adapter.config().scaling().rank());
+      assertTrue(adapter.baseHash().isPresent());
     }
   }
 

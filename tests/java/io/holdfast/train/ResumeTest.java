@@ -41,12 +41,14 @@ class ResumeTest {
         switch (kind) {
           case "lora" -> List.of(LORA);
           case "full" -> List.of("tune=full");
+          case "parted" -> List.of(rich("[embed_tokens, norm]", false));
+          case "kept" -> List.of(rich("[lm_head]", true));
           case "grouped" -> List.of("data.group_by_length=true");
           case "packed" -> List.of("data.packing=true", "data.max_length=24", LORA);
-          case "guarded" ->
+          case "guarded", "guarded parted" ->
               List.of(
                   chats,
-                  LORA,
+                  kind.equals("guarded") ? LORA : rich("[embed_tokens, norm]", false),
                   "guard.kl={risk_column: risk, anchors: %s}".formatted(prompts("harmful")),
                   ("guard.subspace={rank: 2, contrast: {harmful: %s, benign: %s}, anchors: %s,"
                           + " risk_column: risk, anchor_batch: 1}")
@@ -54,6 +56,14 @@ class ResumeTest {
           default -> throw new IllegalArgumentException(kind);
         });
     return settings;
+  }
+
+  /** Of a tied model, so that its embedding and head part or stay one. */
+  private static String rich(String saved, boolean tied) {
+    return ("tune={lora: {rank: 4, dropout: 0.1, rank_stabilized: true, ranks: {down_proj: 2},"
+            + " alphas: {layers.0.self_attn.q_proj: 8}, targets: all-linear, init: gaussian,"
+            + " exclude: [o_proj], modules_to_save: %s, ensure_weight_tying: %s}}")
+        .formatted(saved, tied);
   }
 
   private Path prompts(String name) {
@@ -70,7 +80,17 @@ class ResumeTest {
   }
 
   @ParameterizedTest
-  @ValueSource(strings = {"lora", "full", "grouped", "packed", "guarded"})
+  @ValueSource(
+      strings = {
+        "lora",
+        "full",
+        "parted",
+        "kept",
+        "grouped",
+        "packed",
+        "guarded",
+        "guarded parted"
+      })
   void aResumedRunIsTheUninterruptedOne(String kind) throws IOException {
     var tiny = TinyRun.in(folder);
     tiny.write("harmful.jsonl", questions("sword", "axe", "saw", "trap", "whip"));
@@ -92,7 +112,7 @@ class ResumeTest {
     var resumed = TinyRun.resume(tiny.config("cut", settings));
     assertEquals(20, TinyRun.metrics(cut).size());
     assertEquals(TinyRun.metrics(tiny.output("whole")), TinyRun.metrics(cut));
-    var weights = settings(kind).contains(LORA) ? "adapter_model" : "model";
+    var weights = Files.exists(whole.resolve("adapter_config.json")) ? "adapter_model" : "model";
     for (var name : List.of(weights + ".safetensors", "optimizer.safetensors")) {
       assertEquals(TinyRun.bits(whole.resolve(name)), TinyRun.bits(resumed.resolve(name)), name);
     }

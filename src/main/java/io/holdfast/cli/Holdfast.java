@@ -31,6 +31,7 @@ import picocli.CommandLine.Spec;
       Generate.class,
       Activations.class,
       Tokenize.class,
+      Merge.class,
       Doctor.class,
       GenerateCompletion.class
     },

@@ -30,7 +30,7 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
  * itself.
  */
 public final class AdaptedDecoder implements AutoCloseable {
-  private static final String EMBEDDING = "model.embed_tokens.weight";
+  static final String EMBEDDING = "model.embed_tokens.weight";
   private static final String HEAD = "lm_head.weight";
 
   /**
@@ -262,6 +262,11 @@ public final class AdaptedDecoder implements AutoCloseable {
   /** The model without it. */
   public Decoder base() {
     return base;
+  }
+
+  /** The weights that are trained in full, by their names in the model. */
+  SequencedMap<String, Tensor> saved() {
+    return saved;
   }
 
   /** How the adapter was made. */

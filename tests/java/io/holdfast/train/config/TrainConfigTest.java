@@ -42,7 +42,6 @@ class TrainConfigTest {
         cache: kept
         max_length: 512
         shuffle: false
-        packing: true
         group_by_length: true
         loss_on: assistant
       tune:
