@@ -71,6 +71,17 @@ public final class Tensors {
     return tensor;
   }
 
+  /** A float64 matrix with a copy of these rows, which have one length. */
+  public static Tensor of(double[][] rows) {
+    int width = rows[0].length;
+    var tensor = empty(ScalarType.Double, rows.length, width);
+    var memory = memory(tensor);
+    for (int i = 0; i < rows.length; i++) {
+      MemorySegment.copy(rows[i], 0, memory, DOUBLE, 8L * i * width, width);
+    }
+    return tensor;
+  }
+
   /** A boolean tensor with a copy of these values. */
   public static Tensor of(boolean[] values, long... shape) {
     var tensor = empty(ScalarType.Bool, shape);
@@ -87,6 +98,16 @@ public final class Tensors {
       var dense = tensor.detach().to(ScalarType.Float).contiguous();
       float[] values = new float[Math.toIntExact(dense.numel())];
       MemorySegment.copy(memory(dense), FLOAT, 0, values, 0, values.length);
+      return values;
+    }
+  }
+
+  /** The values of a float64 tensor, in row-major order. */
+  public static double[] doubles(Tensor tensor) {
+    try (var scope = Scope.open()) {
+      var dense = tensor.detach().to(ScalarType.Double).contiguous();
+      double[] values = new double[Math.toIntExact(dense.numel())];
+      MemorySegment.copy(memory(dense), DOUBLE, 0, values, 0, values.length);
       return values;
     }
   }
