@@ -12,6 +12,7 @@ import io.holdfast.text.StopStrings;
 import io.holdfast.train.Progress;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Locale;
 import java.util.Optional;
 import java.util.Set;
 import java.util.function.Supplier;
@@ -133,6 +134,8 @@ final class Generate implements Runnable {
     try (var prompts = rows.stream();
         var progress = Progress.start("generate", count, root.progress())) {
       int[] done = {0};
+      long[] tokens = {0};
+      long start = System.nanoTime();
       int positions = decoder.architecture().maxPositions();
       output.write(
           lines ->
@@ -148,7 +151,11 @@ final class Generate implements Runnable {
                               "warning: %s was continued beyond the %d tokens that the model was made for"
                                   .formatted(row.place(), positions));
                         }
-                        progress.at(++done[0], "");
+                        tokens[0] += answer.ids().length;
+                        double seconds = (System.nanoTime() - start) / 1e9;
+                        progress.at(
+                            ++done[0],
+                            String.format(Locale.ROOT, "%.1f tokens/s", tokens[0] / seconds));
                       }));
     }
   }

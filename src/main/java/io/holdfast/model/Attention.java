@@ -59,13 +59,30 @@ record Attention(
       key = seen.keys();
       value = seen.values();
     }
-    var mixed =
-        sight.parts().isEmpty()
-            ? attend(query, repeated(key), repeated(value), sight)
-            : attendApart(query, repeated(key), repeated(value), sight.parts());
+    Tensor mixed;
+    if (query.size(2) == 1 && sight.parts().isEmpty()) {
+      mixed = attendGrouped(query, key, value, sight);
+    } else if (sight.parts().isEmpty()) {
+      mixed = attend(query, repeated(key), repeated(value), sight);
+    } else {
+      mixed = attendApart(query, repeated(key), repeated(value), sight.parts());
+    }
     return output.apply(
         mixed.transpose(1, 2).reshape(x.size(0), x.size(1), (long) heads * architecture.headDim()),
         mode);
+  }
+
+  /**
+   * Attention of one new token. All queries that share a head's keys see the same of them, so they
+   * stand in for times of one head, and the cache is not copied for each.
+   */
+  private Tensor attendGrouped(Tensor query, Tensor key, Tensor value, Sight sight) {
+    long batch = query.size(0);
+    int kvHeads = architecture.kvHeads();
+    int times = architecture.heads() / kvHeads;
+    var grouped = query.reshape(batch, kvHeads, times, architecture.headDim());
+    return attend(grouped, key, value, sight)
+        .reshape(batch, architecture.heads(), 1, architecture.headDim());
   }
 
   /**
