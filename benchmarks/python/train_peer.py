@@ -2,10 +2,13 @@
 
     python benchmarks/python/train_peer.py CONFIG.yaml --threads 2
 
-Reads model, data (rows of `messages`, in their order), tune, steps, batch_size, accumulation,
-optimizer, schedule and clip_norm as `train` does, and trains with what serves PyTorch best on a
-CPU: scaled-dot-product attention, fused AdamW, padding to the longest row of the micro-batch, no
-mask where nothing is padded. The loss is the model's own, over all logits. Writes no checkpoint.
+Reads model, data (rows of `messages`, in their order or packed), tune, precision,
+activation_checkpointing, steps, batch_size, accumulation, optimizer, schedule and clip_norm as
+`train` does, and trains with what serves PyTorch best on a CPU: scaled-dot-product attention, fused
+AdamW, padding to the longest row of the micro-batch, no mask where nothing is padded. Packed rows are
+one sequence whose positions begin anew, from which `transformers` makes its block-diagonal mask. In
+bfloat16 the optimizer moves float32 masters. The loss is the model's own, over all logits. Writes no
+checkpoint.
 
 Prints one line of JSON: `seconds`, `tokens` (without padding), `supervised` and `loss` of every
 step, and `tokens_per_second` over the steps after the first `--skip`.
@@ -51,6 +54,37 @@ def batch(rows):
     }
 
 
+def pack(rows, length, buffer=1024):
+    """Best-fit decreasing over buffers of rows, as `train` packs them; lists of rows."""
+    packed = []
+    for start in range(0, len(rows), buffer):
+        part, bins = rows[start : start + buffer], []
+        for i in sorted(range(len(part)), key=lambda i: -len(part[i][0])):
+            size = len(part[i][0])
+            fitting = [b for b in bins if b[0] >= size]
+            # Of rows that are equally full the one filled last.
+            best = min(reversed(fitting), key=lambda b: b[0], default=None)
+            if best is None:
+                best = [length, []]
+            else:
+                bins.remove(best)
+            best[0] -= size
+            best[1].append(i)
+            bins.append(best)
+        indices = sorted(sorted(b[1]) for b in bins)
+        packed += [[part[i] for i in row] for row in indices]
+    return packed
+
+
+def flat(rows):
+    """One sequence of several rows; each row's first token is nobody's label."""
+    return {
+        "input_ids": torch.tensor([[i for ids, _ in rows for i in ids]]),
+        "labels": torch.tensor([[l for _, labels in rows for l in [-100] + labels[1:]]]),
+        "position_ids": torch.tensor([[p for ids, _ in rows for p in range(len(ids))]]),
+    }
+
+
 def build(config):
     model = AutoModelForCausalLM.from_pretrained(
         config["model"], dtype=torch.float32, attn_implementation="sdpa"
@@ -70,12 +104,22 @@ def build(config):
                 task_type="CAUSAL_LM",
             ),
         )
+    if config.get("activation_checkpointing"):
+        model.gradient_checkpointing_enable({"use_reentrant": False})
     trainable = [p for p in model.parameters() if p.requires_grad]
+    masters = trainable
+    if config["precision"] == "bfloat16":
+        masters = [p.detach().clone() for p in trainable]
+        # An adapter stays float32 and is its own master, as peft has it.
+        masters = masters if tune == "full" else trainable
+        for name, parameter in model.named_parameters():
+            if "lora_" not in name:
+                parameter.data = parameter.data.bfloat16()
     wanted = config["optimizer"]
     optimizer = torch.optim.AdamW(
         [
-            {"params": [p for p in trainable if p.dim() > 1]},
-            {"params": [p for p in trainable if p.dim() <= 1], "weight_decay": 0.0},
+            {"params": [p for p in masters if p.dim() > 1]},
+            {"params": [p for p in masters if p.dim() <= 1], "weight_decay": 0.0},
         ],
         lr=wanted["lr"],
         betas=tuple(wanted["betas"]),
@@ -92,7 +136,24 @@ def build(config):
             "linear": get_linear_schedule_with_warmup,
         }[decay]
         schedule = make(optimizer, warmup, config["steps"])
-    return model.train(), trainable, optimizer, schedule
+    return model.train(), trainable, masters, optimizer, schedule
+
+
+def collect(trainable, masters):
+    """Adds the gradients of a micro-batch to those of the masters."""
+    for parameter, master in zip(trainable, masters):
+        if parameter is not master:
+            gradient = parameter.grad.float()
+            master.grad = gradient if master.grad is None else master.grad + gradient
+            parameter.grad = None
+
+
+@torch.no_grad()
+def publish(trainable, masters):
+    """Rounds the masters into the model."""
+    for parameter, master in zip(trainable, masters):
+        if parameter is not master:
+            parameter.copy_(master)
 
 
 def main():
@@ -108,34 +169,37 @@ def main():
     size, accumulation = config["batch_size"], config["accumulation"]
     tokenizer = AutoTokenizer.from_pretrained(config["model"])
     lines = [line for name in config["data"]["train"] for line in open(name)]
-    rows = [
-        encode(
-            tokenizer,
-            json.loads(lines[i % len(lines)])["messages"],
-            config["data"]["loss_on"],
-            config["data"]["max_length"],
-        )
-        for i in range(config["steps"] * size * accumulation)
+    limit, count = config["data"]["max_length"], config["steps"] * size * accumulation
+    packing = config["data"].get("packing", False)
+    wanted = lines if packing else [lines[i % len(lines)] for i in range(count)]
+    encoded = [
+        encode(tokenizer, json.loads(line)["messages"], config["data"]["loss_on"], limit)
+        for line in wanted
     ]
-    model, trainable, optimizer, schedule = build(config)
+    rows = pack(encoded, limit) if packing else [[row] for row in encoded]
+    rows = [rows[i % len(rows)] for i in range(count)]
+    together = flat if packing else batch
+    model, trainable, masters, optimizer, schedule = build(config)
     result = {"seconds": [], "tokens": [], "supervised": [], "loss": []}
     for step in range(config["steps"]):
         start = time.perf_counter()
         window = rows[step * size * accumulation :][: size * accumulation]
-        supervised = sum(label != -100 for _, labels in window for label in labels[1:])
+        examples = [example for row in window for example in row]
+        supervised = sum(label != -100 for _, labels in examples for label in labels[1:])
         total = 0.0
         for i in range(0, len(window), size):
-            loss = model(
-                **batch(window[i : i + size]), num_items_in_batch=supervised, use_cache=False
-            ).loss
+            inputs = together([example for row in window[i : i + size] for example in row])
+            loss = model(**inputs, num_items_in_batch=supervised, use_cache=False).loss
             loss.backward()
+            collect(trainable, masters)
             total += loss.item()
-        torch.nn.utils.clip_grad_norm_(trainable, config["clip_norm"])
+        torch.nn.utils.clip_grad_norm_(masters, config["clip_norm"])
         optimizer.step()
         schedule.step()
         optimizer.zero_grad(set_to_none=True)
+        publish(trainable, masters)
         result["seconds"].append(time.perf_counter() - start)
-        result["tokens"].append(sum(len(ids) for ids, _ in window))
+        result["tokens"].append(sum(len(ids) for ids, _ in examples))
         result["supervised"].append(supervised)
         result["loss"].append(total)
     result["tokens_per_second"] = sum(result["tokens"][arguments.skip :]) / sum(

@@ -323,7 +323,8 @@ class Blocks:
 def window_loss(s, model, reference, taps, basis, rows, supervised, watched):
     """One micro-batch's share of the window's loss, with its terms."""
     tokens, mask, target, guard, risk = collate(rows)
-    forward = lambda m: m(input_ids=tokens, attention_mask=mask, use_cache=False).logits[:, :-1]
+    inputs = dict(input_ids=tokens, attention_mask=mask, use_cache=False)
+    forward = lambda m: m(**inputs).logits[:, :-1].float()
     if s.kl or s.guard_weight:
         with torch.no_grad():
             taps["reference"].filtered = None

@@ -46,7 +46,7 @@ class KvCacheTest {
     int d = decoder.architecture().hidden();
     var states = new float[ids.length * d];
     try (var noGrad = NoGrad.on();
-        var cache = new KvCache(decoder.architecture(), 1, ids.length)) {
+        var cache = new KvCache(decoder.architecture(), decoder.weights().dtype(), 1, ids.length)) {
       int start = 0;
       for (int piece : pieces) {
         try (var scope = Scope.open()) {
@@ -64,7 +64,7 @@ class KvCacheTest {
   @Test
   void aFullCacheSaysSo() {
     try (var decoder = Decoder.load(Goldens.path("model/mistral"));
-        var cache = new KvCache(decoder.architecture(), 1, 3);
+        var cache = new KvCache(decoder.architecture(), decoder.weights().dtype(), 1, 3);
         var scope = Scope.open();
         var noGrad = NoGrad.on()) {
       var tokens = new Tokens(Tensors.of(new long[] {5, 6, 7, 8}, 1, 4), null, null, cache);

@@ -107,7 +107,6 @@ class BadInputTest {
         "tune={lora: {targets: [qkv]}} | tune.lora.targets | q_proj, k_proj, v_proj, o_proj",
         "freeze=['*embedding*'] | freeze: *embedding* matches no parameter | model.embed_tokens",
         "freeze=['*'] | every parameter is frozen | nothing is trained",
-        "precision=bfloat16 | precision: bfloat16 | float32",
         "guard.subspace={layers: [3], rank: 1, contrast: {harmful: CHATS, benign: CHATS}} |"
             + " guard.subspace.layers: 3 | slots 0 to 2"
       })

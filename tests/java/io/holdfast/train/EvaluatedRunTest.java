@@ -20,6 +20,8 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Assertions;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
 
 /** Suites that run while training: when they do, what they write, and that training is the same. */
 class EvaluatedRunTest {
@@ -166,16 +168,20 @@ class EvaluatedRunTest {
   }
 
   /** The line of a step is what the checkpoint of that step gets when asked alone. */
-  @Test
-  void aLineIsWhatTheCheckpointAnswers() {
+  @ParameterizedTest
+  @EnumSource
+  void aLineIsWhatTheCheckpointAnswers(TrainConfig.Precision precision) {
     var tiny = TinyRun.in(folder);
     var config =
         tiny.config(
-            "run", "checkpoint.every=5", "eval={every: 5, suite: %s}".formatted(suite(tiny)));
+            "run",
+            "precision=" + precision.name().toLowerCase(java.util.Locale.ROOT),
+            "checkpoint.every=5",
+            "eval={every: 5, suite: %s}".formatted(suite(tiny)));
     run(config, false, ANSWER);
     for (var line : evaluations(tiny.output("run")).subList(1, 4)) {
       var checkpoint = tiny.output("run").resolve("checkpoints/step-" + line.get("step").asInt());
-      try (var model = io.holdfast.model.Decoder.load(checkpoint)) {
+      try (var model = io.holdfast.model.Decoder.load(checkpoint, precision.dtype())) {
         var alone = ANSWER.load(null).evaluate(model, null);
         assertEquals(alone.get("answer"), line.get("answer"));
       }

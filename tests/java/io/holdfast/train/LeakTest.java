@@ -12,7 +12,7 @@ import java.nio.file.Path;
 import java.util.Optional;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
-import org.junit.jupiter.params.provider.ValueSource;
+import org.junit.jupiter.params.provider.CsvSource;
 
 /**
  * Native memory of many steps, in a process whose heap is resident from the start, so that what
@@ -29,9 +29,12 @@ class LeakTest {
     public static void main(String[] arguments) throws IOException {
       var kernels = KernelBackends.select(Optional.empty());
       int steps = Integer.parseInt(arguments[2]);
+      var trace = Trace.of(arguments[0]);
+      var folder = Path.of(arguments[1]);
       try (var window =
-          TracedWindow.of(
-              Trace.of(arguments[0]), KlDirection.FORWARD, kernels, Path.of(arguments[1]))) {
+          Boolean.parseBoolean(arguments[3])
+              ? TracedWindow.recomputed(trace, kernels, folder)
+              : TracedWindow.of(trace, KlDirection.FORWARD, kernels, folder)) {
         for (int step = 0; step < WARM; step++) {
           window.objective();
         }
@@ -58,10 +61,10 @@ class LeakTest {
   }
 
   @ParameterizedTest
-  @ValueSource(strings = {"both", "kl-lora"})
-  void residentMemoryIsFlat(String trace) throws Exception {
+  @CsvSource({"both, false", "kl-lora, false", "both, true"})
+  void residentMemoryIsFlat(String trace, String recomputed) throws Exception {
     var child =
-        new Child(Stepping.class, trace, folder.toString(), Integer.toString(STEPS))
+        new Child(Stepping.class, trace, folder.toString(), Integer.toString(STEPS), recomputed)
             .with("-Xms96m", "-Xmx96m", "-XX:+AlwaysPreTouch", "-XX:TieredStopAtLevel=1")
             .start();
     var printed = new String(child.getInputStream().readAllBytes()).lines().toList();

@@ -45,6 +45,8 @@ class ResumeTest {
           case "kept" -> List.of(rich("[lm_head]", true));
           case "grouped" -> List.of("data.group_by_length=true");
           case "packed" -> List.of("data.packing=true", "data.max_length=24", LORA);
+          case "bfloat16" -> List.of("precision=bfloat16", "activation_checkpointing=true");
+          case "bfloat16-lora" -> List.of("precision=bfloat16", LORA);
           case "guarded", "guarded parted" ->
               List.of(
                   chats,
@@ -88,6 +90,8 @@ class ResumeTest {
         "kept",
         "grouped",
         "packed",
+        "bfloat16",
+        "bfloat16-lora",
         "guarded",
         "guarded parted"
       })

@@ -13,7 +13,7 @@ import java.util.Arrays;
  * Roughly how much memory a run needs, in bytes: a bound from shapes, to see whether it can fit.
  *
  * @param weights of the model, and of the frozen start beside it when all of it is trained
- * @param training gradients and AdamW's two moments, float32
+ * @param training gradients and AdamW's two moments, float32; masters where the model is narrower
  * @param activations what one micro-batch of the longest row keeps for its backward pass
  */
 record MemoryEstimate(long weights, long training, long activations) {
@@ -25,10 +25,15 @@ record MemoryEstimate(long weights, long training, long activations) {
     boolean full = config.tune() instanceof Tune.Full;
     long trained = full ? shape.parameters() : adapter(shape, (Tune.Lora) config.tune());
     long width = config.precision() == TrainConfig.Precision.FLOAT32 ? FLOAT : 2;
+    boolean masters = full && width < FLOAT;
+    int tokens = config.data().packing() ? config.data().maxLength() : longest;
     return new MemoryEstimate(
         (full ? 2 : 1) * width * shape.parameters(),
-        3L * FLOAT * trained,
-        width * config.batchSize() * activations(shape, longest));
+        3L * FLOAT * trained + (masters ? (FLOAT + width) * trained : 0),
+        width
+            * config.batchSize()
+            * tokens
+            * (config.activationCheckpointing() ? recomputed(shape) : kept(shape)));
   }
 
   private static Architecture architecture(TrainConfig config) {
@@ -56,13 +61,21 @@ record MemoryEstimate(long weights, long training, long activations) {
     return count;
   }
 
-  /** Values that one row's graph keeps: residuals, norms, projections, attention and the MLP. */
-  private static long activations(Architecture shape, int length) {
-    long perToken =
-        8L * shape.hidden()
-            + 2L * shape.headDim() * (shape.heads() + shape.kvHeads())
-            + 4L * shape.intermediate();
-    return shape.depth() * (long) length * perToken;
+  /** Values a token that a graph keeps. */
+  private static long kept(Architecture shape) {
+    return shape.depth() * block(shape);
+  }
+
+  /** Values a token with activation checkpointing: every block's input, and one block. */
+  private static long recomputed(Architecture shape) {
+    return shape.depth() * (long) shape.hidden() + block(shape);
+  }
+
+  /** Of one block: residuals, norms, projections, attention and the MLP. */
+  private static long block(Architecture shape) {
+    return 8L * shape.hidden()
+        + 2L * shape.headDim() * (shape.heads() + shape.kvHeads())
+        + 4L * shape.intermediate();
   }
 
   @Override

@@ -31,6 +31,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.stream.IntStream;
 import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch.ScalarType;
 
 /**
  * Where the reference model stands in the safety subspace, at every guarded token of every example:
@@ -179,7 +180,7 @@ public final class ReferenceCoefficients implements AutoCloseable {
 
     @Override
     public Tensor at(Site site, Tensor hidden) {
-      var h = Tensors.matrix(hidden.contiguous());
+      var h = Tensors.matrix(hidden.to(ScalarType.Float).contiguous());
       long row = (long) subspace.rank() * Float.BYTES;
       try (var arena = Arena.ofConfined()) {
         for (int r = 0; r < batch.examples().size(); r++) {

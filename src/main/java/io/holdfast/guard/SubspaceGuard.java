@@ -19,6 +19,7 @@ import java.util.Map;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorBase;
 import org.bytedeco.pytorch.TensorTensorHook;
+import org.bytedeco.pytorch.global.torch.ScalarType;
 
 /**
  * Keeps hidden states where the reference had them inside the safety subspace (RefusalGuard-style;
@@ -223,10 +224,13 @@ public final class SubspaceGuard implements Guard {
     public TensorBase call(TensorBase gradient) {
       var state = attached.pop();
       try (var scope = Scope.open()) {
-        // Autograd may share this gradient with another branch: the edit goes to a copy.
-        var edited = new Tensor(gradient).clone();
-        held.constrain(state.layer(), Tensors.matrix(edited), Tensors.matrix(state.hidden()));
-        return scope.keep(edited);
+        // Autograd may share this gradient with another branch: the edit goes to a copy, in
+        // float32 and then back to the type of the states.
+        var given = new Tensor(gradient);
+        var edited = Tensors.copy(given, DType.FLOAT32);
+        var hidden = state.hidden().to(ScalarType.Float);
+        held.constrain(state.layer(), Tensors.matrix(edited), Tensors.matrix(hidden));
+        return scope.keep(edited.to(given.scalar_type()));
       } finally {
         state.hidden().releaseReference();
       }

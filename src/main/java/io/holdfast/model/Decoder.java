@@ -3,6 +3,7 @@ package io.holdfast.model;
 import static org.bytedeco.pytorch.global.torch.embedding;
 
 import io.holdfast.checkpoint.ModelFolder;
+import io.holdfast.kernels.DType;
 import io.holdfast.torch.Scope;
 import io.holdfast.torch.TensorOwner;
 import java.nio.file.Path;
@@ -27,7 +28,7 @@ public final class Decoder implements AutoCloseable {
   private final Architecture architecture;
   private final Weights weights;
   private final TensorOwner owner = new TensorOwner();
-  private final Rotations rotations = new Rotations(owner);
+  private final Rotations rotations;
   private final List<Block> blocks = new ArrayList<>();
   private final SequencedMap<String, Projection> projections = new LinkedHashMap<>();
   private final Norm finalNorm;
@@ -50,6 +51,7 @@ public final class Decoder implements AutoCloseable {
   public Decoder(Architecture architecture, Weights weights) {
     this.architecture = architecture;
     this.weights = weights;
+    this.rotations = new Rotations(owner, weights.dtype());
     this.finalNorm = norm("model.norm.weight");
     for (int layer = 0; layer < architecture.depth(); layer++) {
       blocks.add(block(layer, "model.layers." + layer + "."));
@@ -96,14 +98,24 @@ public final class Decoder implements AutoCloseable {
    * for training.
    */
   public static Decoder load(Path folder) {
+    return load(folder, DType.FLOAT32);
+  }
+
+  /** The model of a folder as {@link #load(Path)} has it, in another type. */
+  public static Decoder load(Path folder, DType dtype) {
     var files = ModelFolder.open(folder);
     var architecture = Architecture.of(files.config(), folder);
-    return new Decoder(architecture, Weights.mapped(files, architecture));
+    return new Decoder(architecture, Weights.mapped(files, architecture, dtype));
   }
 
   /** The same model with weights in memory of its own, which training may write. */
   public Decoder copy() {
     return new Decoder(architecture, weights.copy());
+  }
+
+  /** The same model rounded to a type, with weights in memory of its own. */
+  public Decoder copy(DType dtype) {
+    return new Decoder(architecture, weights.copy(dtype));
   }
 
   private Norm norm(String name) {
@@ -150,13 +162,13 @@ public final class Decoder implements AutoCloseable {
   }
 
   /**
-   * Logits of hidden states after the final norm, capped where the model caps them.
+   * Logits of hidden states after the final norm in float32, capped where the model caps them.
    *
    * @param hidden {@code [rows, d]}
    * @return {@code [rows, V]}
    */
   public Tensor logits(Tensor hidden) {
-    var logits = hidden.matmul(head().t());
+    var logits = hidden.matmul(head().t()).to(torch.ScalarType.Float);
     double cap = architecture.logitCap();
     return cap == 0 ? logits : logits.div(new Scalar(cap)).tanh().mul(new Scalar(cap));
   }

@@ -45,7 +45,8 @@ final class Decoding {
     int capacity = width + settings.maxNewTokens();
     try (var scope = Scope.open();
         var noGrad = NoGrad.on();
-        var opened = new KvCache(decoder.architecture(), all.size(), capacity)) {
+        var opened =
+            new KvCache(decoder.architecture(), decoder.weights().dtype(), all.size(), capacity)) {
       cache = opened;
       visible = padding(capacity);
       said = settings.repetitionPenalty() == 1 ? null : prompted();

@@ -1,5 +1,6 @@
 package io.holdfast.model;
 
+import io.holdfast.kernels.DType;
 import io.holdfast.torch.Scope;
 import io.holdfast.torch.TensorOwner;
 import io.holdfast.torch.Tensors;
@@ -24,22 +25,24 @@ public final class KvCache implements AutoCloseable {
    * An empty cache.
    *
    * @param architecture of the model
+   * @param dtype of its hidden states
    * @param batch sequences decoded together
    * @param capacity tokens it can hold for each
    */
-  public KvCache(Architecture architecture, int batch, int capacity) {
+  public KvCache(Architecture architecture, DType dtype, int batch, int capacity) {
     this.rows = batch;
     this.capacity = capacity;
     for (var layer : architecture.layers()) {
       // Twice the window: what slides out is dropped once a window, not once a token.
       int held = layer.window() == 0 ? capacity : Math.min(capacity, 2 * layer.window());
+      long[] shape = {batch, architecture.kvHeads(), held, architecture.headDim()};
+      var type = Tensors.scalarType(dtype);
+      // Memory that no token has touched is not resident.
       stores.add(
-          // Memory that no token has touched is not resident.
           new Store(
               layer.window(),
-              owner.own(Tensors.empty(batch, architecture.kvHeads(), held, architecture.headDim())),
-              owner.own(
-                  Tensors.empty(batch, architecture.kvHeads(), held, architecture.headDim()))));
+              owner.own(Tensors.empty(type, shape)),
+              owner.own(Tensors.empty(type, shape))));
     }
   }
 

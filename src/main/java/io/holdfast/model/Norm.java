@@ -6,23 +6,33 @@ import org.bytedeco.pytorch.DoubleOptional;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorOptional;
+import org.bytedeco.pytorch.global.torch.ScalarType;
 
 /**
  * A root-mean-square norm over the last dimension: {@code x / sqrt(mean(x^2) + eps) * gain}, where
- * the gain is the weight, or one plus it.
+ * the gain is the weight, or one plus it. It is computed in float32 whatever the type of the
+ * states.
  */
 final class Norm {
   private final Tensor weight;
   private final double eps;
   private final boolean onePlus;
+  private final boolean wide;
 
   Norm(Tensor weight, Architecture.Norms norms) {
     this.weight = weight;
     this.eps = norms.eps();
     this.onePlus = norms.onePlus();
+    this.wide = weight.scalar_type().intern() == ScalarType.Float;
   }
 
   Tensor apply(Tensor x) {
+    return wide
+        ? normed(x, weight)
+        : normed(x.to(ScalarType.Float), weight.to(ScalarType.Float)).to(x.scalar_type());
+  }
+
+  private Tensor normed(Tensor x, Tensor weight) {
     var gain = onePlus ? weight.add(new Scalar(1)) : weight;
     return rms_norm(
         x, new long[] {weight.size(0)}, new TensorOptional(gain), new DoubleOptional(eps));

@@ -4,6 +4,7 @@ import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorOptional;
 import org.bytedeco.pytorch.global.torch;
+import org.bytedeco.pytorch.global.torch.ScalarType;
 
 /** One linear map of the decoder, with a low-rank adapter where one was attached. */
 final class Projection {
@@ -52,10 +53,18 @@ final class Projection {
     if (adapter == null) {
       return y;
     }
+    // As in PEFT: an adapter computes in its own type, float32, whatever the model's is.
+    boolean same = wide(weight) || !wide(adapter.a());
+    var own = same ? x : x.to(ScalarType.Float);
     boolean drop = mode == AdapterMode.TRAIN && adapter.dropout() > 0;
-    var input = drop ? torch.dropout(x, adapter.dropout(), true) : x;
+    var input = drop ? torch.dropout(own, adapter.dropout(), true) : own;
     var update = torch.linear(torch.linear(input, adapter.a()), adapter.b());
-    return y.add(update, new Scalar(adapter.scale()));
+    var sum = y.add(update, new Scalar(adapter.scale()));
+    return same ? sum : sum.to(y.scalar_type());
+  }
+
+  private static boolean wide(Tensor tensor) {
+    return tensor.scalar_type().intern() == ScalarType.Float;
   }
 
   void release() {

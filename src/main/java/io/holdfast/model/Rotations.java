@@ -1,6 +1,8 @@
 package io.holdfast.model;
 
+import io.holdfast.kernels.DType;
 import io.holdfast.torch.TensorOwner;
+import io.holdfast.torch.Tensors;
 import java.util.HashMap;
 import java.util.Map;
 import org.bytedeco.pytorch.Tensor;
@@ -12,10 +14,13 @@ final class Rotations {
   private record Key(Rope rope, boolean beyond) {}
 
   private final TensorOwner owner;
+  private final DType dtype;
   private final Map<Key, Tensor> tables = new HashMap<>();
 
-  Rotations(TensorOwner owner) {
+  /** Tables that an owner keeps. They are float32, and rounded to the type of the states. */
+  Rotations(TensorOwner owner, DType dtype) {
     this.owner = owner;
+    this.dtype = dtype;
   }
 
   /**
@@ -50,14 +55,19 @@ final class Rotations {
     var cos = table.select(0, 0);
     var sin = table.select(0, 1);
     if (tokens.positions() == null) {
-      return new Rotation(cos.narrow(0, start, time), sin.narrow(0, start, time), rope.width());
+      return new Rotation(
+          rounded(cos.narrow(0, start, time)), rounded(sin.narrow(0, start, time)), rope.width());
     }
     long batch = tokens.positions().size(0);
     var flat = tokens.positions().reshape(-1);
     return new Rotation(
-        cos.index_select(0, flat).view(batch, 1, time, rope.width()),
-        sin.index_select(0, flat).view(batch, 1, time, rope.width()),
+        rounded(cos.index_select(0, flat).view(batch, 1, time, rope.width())),
+        rounded(sin.index_select(0, flat).view(batch, 1, time, rope.width())),
         rope.width());
+  }
+
+  private Tensor rounded(Tensor x) {
+    return dtype == DType.FLOAT32 ? x : x.to(Tensors.scalarType(dtype));
   }
 
   private Tensor table(Rope rope, int positions) {

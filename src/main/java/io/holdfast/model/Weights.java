@@ -15,7 +15,6 @@ import org.bytedeco.pytorch.GeneratorOptional;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
-import org.bytedeco.pytorch.global.torch.ScalarType;
 
 /** The weights of a decoder by their names in the checkpoint. */
 public final class Weights implements AutoCloseable {
@@ -28,12 +27,12 @@ public final class Weights implements AutoCloseable {
   }
 
   /**
-   * The weights of a folder in float32. Where the file holds float32 they are the mapped file
-   * itself, read-only and without a copy.
+   * The weights of a folder. Where the file holds the type that is asked for they are the mapped
+   * file itself, read-only and without a copy.
    *
    * @param folder closed with the weights
    */
-  public static Weights mapped(ModelFolder folder, Architecture architecture) {
+  public static Weights mapped(ModelFolder folder, Architecture architecture, DType dtype) {
     var weights = new Weights(folder);
     var expected = shapes(architecture);
     check(folder, expected, architecture);
@@ -48,7 +47,7 @@ public final class Weights implements AutoCloseable {
             }
             var tensor = Tensors.sharing(entry.data(), entry.dtype(), shape);
             weights.put(
-                name, entry.dtype() == DType.FLOAT32 ? tensor : tensor.to(ScalarType.Float));
+                name, entry.dtype() == dtype ? tensor : tensor.to(Tensors.scalarType(dtype)));
           });
     }
     return weights;
@@ -107,11 +106,21 @@ public final class Weights implements AutoCloseable {
 
   /** The same weights in memory of their own, which training may write. */
   public Weights copy() {
+    return copy(dtype());
+  }
+
+  /** The same weights, rounded to a type, in memory of their own, which training may write. */
+  public Weights copy(DType dtype) {
     var copy = new Weights(() -> {});
     try (var scope = Scope.open()) {
-      tensors.forEach((name, tensor) -> copy.put(name, tensor.detach().clone()));
+      tensors.forEach((name, tensor) -> copy.put(name, Tensors.copy(tensor, dtype)));
     }
     return copy;
+  }
+
+  /** The type of all weights. */
+  public DType dtype() {
+    return Tensors.dtype(tensors.firstEntry().getValue().scalar_type());
   }
 
   /**

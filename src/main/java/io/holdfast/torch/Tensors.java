@@ -92,6 +92,11 @@ public final class Tensors {
     return tensor;
   }
 
+  /** A copy of a tensor's values in another type, without its history. */
+  public static Tensor copy(Tensor tensor, DType dtype) {
+    return tensor.detach().to(scalarType(dtype), false, true, new MemoryFormatOptional());
+  }
+
   /** The values of a float32 tensor, in row-major order. */
   public static float[] floats(Tensor tensor) {
     try (var scope = Scope.open()) {

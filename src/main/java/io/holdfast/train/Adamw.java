@@ -12,10 +12,18 @@ import io.holdfast.torch.Tensors;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.SequencedMap;
 import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch.ScalarType;
 
-/** The AdamW optimizer over a set of named parameters, each step one pass over their memory. */
+/**
+ * The AdamW optimizer over a set of named parameters, each step one pass over their memory.
+ *
+ * <p>It moves float32 parameters. Where the model computes in a narrower type it has rounded copies
+ * of these masters (mixed precision, Micikevicius et al. 2018): their gradients are added up in
+ * float32, and each step rounds the masters anew.
+ */
 public final class Adamw implements AutoCloseable {
   /**
    * Its constants.
@@ -27,6 +35,7 @@ public final class Adamw implements AutoCloseable {
   private final Kernels kernels;
   private final Settings settings;
   private final SequencedMap<String, Tensor> parameters;
+  private final Map<String, Tensor> rounded;
   private final SequencedMap<String, Tensor> firstMoments = new LinkedHashMap<>();
   private final SequencedMap<String, Tensor> secondMoments = new LinkedHashMap<>();
   private final TensorOwner owner = new TensorOwner();
@@ -34,9 +43,23 @@ public final class Adamw implements AutoCloseable {
 
   /** An optimizer with moments of zero. */
   public Adamw(Kernels kernels, Settings settings, SequencedMap<String, Tensor> parameters) {
+    this(kernels, settings, parameters, Map.of());
+  }
+
+  /**
+   * An optimizer with moments of zero.
+   *
+   * @param rounded what the model computes with in place of parameters of the same names
+   */
+  public Adamw(
+      Kernels kernels,
+      Settings settings,
+      SequencedMap<String, Tensor> parameters,
+      Map<String, Tensor> rounded) {
     this.kernels = kernels;
     this.settings = settings;
     this.parameters = parameters;
+    this.rounded = rounded;
     try (var scope = Scope.open()) {
       parameters.forEach(
           (name, parameter) -> {
@@ -49,6 +72,13 @@ public final class Adamw implements AutoCloseable {
   /** Steps taken. */
   public long steps() {
     return step;
+  }
+
+  /** The parameters of which the model has rounded copies, for a checkpoint. */
+  public SequencedMap<String, Tensor> masters() {
+    var masters = new LinkedHashMap<>(parameters);
+    masters.keySet().retainAll(rounded.keySet());
+    return masters;
   }
 
   /** First moments by parameter name, for a checkpoint. */
@@ -64,6 +94,36 @@ public final class Adamw implements AutoCloseable {
   /** Goes on from a checkpoint whose moments have been copied into this optimizer's. */
   public void resume(long steps) {
     this.step = steps;
+    round();
+  }
+
+  /** Adds the gradients of one backward pass to those of the step, in float32. */
+  void collect() {
+    try (var scope = Scope.open();
+        var noGrad = NoGrad.on()) {
+      rounded.forEach(
+          (name, copy) -> {
+            if (copy.grad().defined()) {
+              add(parameters.get(name), copy.grad());
+              copy.mutable_grad().reset();
+            }
+          });
+    }
+  }
+
+  private static void add(Tensor parameter, Tensor gradient) {
+    if (parameter.grad().defined()) {
+      parameter.mutable_grad().add_(gradient);
+    } else {
+      parameter.mutable_grad().put(gradient.to(ScalarType.Float));
+    }
+  }
+
+  private void round() {
+    try (var scope = Scope.open();
+        var noGrad = NoGrad.on()) {
+      rounded.forEach((name, copy) -> copy.copy_(parameters.get(name)));
+    }
   }
 
   /** The 2-norm of all gradients together, NaN or infinite where one of them is. */
@@ -108,6 +168,7 @@ public final class Adamw implements AutoCloseable {
           new AdamwStep(
               step, rate, settings.beta1(), settings.beta2(), settings.eps(), gradientScale));
     }
+    round();
     dropGradients();
   }
 
@@ -115,6 +176,7 @@ public final class Adamw implements AutoCloseable {
   public void dropGradients() {
     try (var scope = Scope.open()) {
       parameters.values().forEach(parameter -> parameter.mutable_grad().reset());
+      rounded.values().forEach(copy -> copy.mutable_grad().reset());
     }
   }
 

@@ -19,13 +19,14 @@ import java.util.stream.Stream;
 
 /**
  * The checkpoints of a run, {@code checkpoints/step-N/}: a folder that {@code transformers} or
- * {@code peft} loads, with the optimizer's moments and the step beside it. Each is complete or not
- * there.
+ * {@code peft} loads, with the optimizer's moments, its float32 masters where the model computes in
+ * another type, and the step beside it. Each is complete or not there.
  */
 public final class Checkpoints {
   private static final ObjectMapper JSON = new ObjectMapper();
   private static final String STATE = "trainer_state.json";
   private static final String MOMENTS = "optimizer.safetensors";
+  private static final String MASTER = "master.";
 
   private final Path folder;
   private final int keep;
@@ -57,6 +58,7 @@ public final class Checkpoints {
       model.write(building.path());
       var moments = new ArrayList<>(TensorState.entries("exp_avg.", optimizer.firstMoments()));
       moments.addAll(TensorState.entries("exp_avg_sq.", optimizer.secondMoments()));
+      moments.addAll(TensorState.entries(MASTER, optimizer.masters()));
       SafetensorsWriter.write(building.path().resolve(MOMENTS), moments, Map.of());
       state.put("step", step);
       AtomicFile.write(building.path().resolve(STATE), state.toPrettyString() + "\n");
@@ -91,6 +93,13 @@ public final class Checkpoints {
           checkpoint, moments::names, moments::get, "exp_avg.", optimizer.firstMoments());
       TensorState.restore(
           checkpoint, moments::names, moments::get, "exp_avg_sq.", optimizer.secondMoments());
+      boolean rounded = moments.names().stream().anyMatch(name -> name.startsWith(MASTER));
+      if (rounded == optimizer.masters().isEmpty()) {
+        throw HoldfastException.input(
+            "%s: this checkpoint is of a run with precision: %s; go on with that",
+            checkpoint, rounded ? "bfloat16" : "float32");
+      }
+      TensorState.restore(checkpoint, moments::names, moments::get, MASTER, optimizer.masters());
     }
     optimizer.resume(state.get("step").asLong());
     return state;

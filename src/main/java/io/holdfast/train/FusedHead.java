@@ -12,6 +12,7 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch.ScalarType;
 
 /**
  * The head of the model and its loss in one: hidden states in, their gradient out.
@@ -119,8 +120,10 @@ public final class FusedHead {
     var index = Tensors.of(slice(rows.index(), start, count), count);
     var selected = flat.index_select(0, index);
     var head = weight.detach();
-    var logits = mm(selected, head.t());
-    var referenceLogits = reference == null ? null : mm(reference, referenceWeight.t());
+    // The loss is computed in float32, whatever the type of the model.
+    var logits = mm(selected, head.t()).to(ScalarType.Float);
+    var referenceLogits =
+        reference == null ? null : mm(reference, referenceWeight.t()).to(ScalarType.Float);
     var bent = cap == 0 ? null : cap(logits);
     if (cap != 0 && referenceLogits != null) {
       cap(referenceLogits);
@@ -144,9 +147,10 @@ public final class FusedHead {
       // d(c tanh(x / c)) = 1 - tanh^2
       logits.mul_(bent.square_().neg_().add_(new Scalar(1)));
     }
-    gradient.index_copy_(0, index, mm(logits, head));
+    var back = logits.to(head.scalar_type());
+    gradient.index_copy_(0, index, mm(back, head));
     if (weight.requires_grad()) {
-      accumulate(mm(logits.t(), selected));
+      accumulate(mm(back.t(), selected));
     }
     return sums(rows, start, count, ce, kl);
   }

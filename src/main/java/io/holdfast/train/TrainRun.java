@@ -17,7 +17,6 @@ import io.holdfast.torch.Threads;
 import io.holdfast.train.config.GuardConfig;
 import io.holdfast.train.config.GuardConfig.Direction;
 import io.holdfast.train.config.TrainConfig;
-import io.holdfast.train.config.TrainConfig.Precision;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Optional;
@@ -98,10 +97,6 @@ public final class TrainRun {
    * @throws HoldfastException for what this version does not train, or a file that is not there
    */
   public static void check(TrainConfig config) {
-    if (config.precision() != Precision.FLOAT32) {
-      throw HoldfastException.usage(
-          "precision: bfloat16 is not trained in this version; the allowed value is float32");
-    }
     var device = config.device().or(() -> Optional.ofNullable(System.getenv("HOLDFAST_DEVICE")));
     if (device.isPresent() && !device.get().equals("cpu")) {
       throw HoldfastException.missing(
@@ -187,7 +182,7 @@ public final class TrainRun {
       var windows = Windows.of(config, read.examples());
       int steps = config.totalSteps(windows.stepsPerEpoch());
       folder.describe(config, manifest(modelHash, dataHash, guards, anchors.size(), steps));
-      try (var optimizer = new Adamw(kernels, adamw(), model.parameters())) {
+      try (var optimizer = new Adamw(kernels, adamw(), model.parameters(), model.rounded())) {
         from.ifPresent(path -> Checkpoints.restore(path, model, optimizer));
         var trainer = trainer(model, windows, optimizer, guards, anchors, steps);
         return loop(trainer, model, optimizer, checkpoints, folder, style);

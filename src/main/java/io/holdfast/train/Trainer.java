@@ -13,7 +13,6 @@ import io.holdfast.model.Tap;
 import io.holdfast.model.Tokens;
 import io.holdfast.model.TrainingPass;
 import io.holdfast.torch.Scope;
-import io.holdfast.torch.Tensors;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -158,11 +157,12 @@ public final class Trainer {
       var rows = LossRows.of(batch, weights, supervised, anchored);
       var taps = taps(batch, guarded);
       try (var pass = pass(batch, taps)) {
-        var gradient =
-            Tensors.zeros((long) batch.rows() * batch.width(), model.architecture().hidden());
+        var hidden = pass.hidden();
+        var gradient = torch.zeros_like(hidden).view(-1, hidden.size(-1));
         var referenceRows = rows.withKl() == 0 ? null : reference.hiddenAt(batch, rows);
-        var loss = head.lossAndGradient(pass.hidden(), rows, referenceRows, gradient);
+        var loss = head.lossAndGradient(hidden, rows, referenceRows, gradient);
         pass.backward(gradient);
+        optimizer.collect();
         return loss;
       }
     }

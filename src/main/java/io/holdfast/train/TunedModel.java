@@ -7,6 +7,7 @@ import io.holdfast.kernels.DType;
 import io.holdfast.model.AdaptedDecoder;
 import io.holdfast.model.Decoder;
 import io.holdfast.train.config.TrainConfig;
+import io.holdfast.train.config.TrainConfig.Precision;
 import io.holdfast.train.config.Tune;
 import java.nio.file.FileSystems;
 import java.nio.file.Path;
@@ -25,8 +26,13 @@ public sealed interface TunedModel extends Checkpoints.Model, AutoCloseable {
   /** The start of the run, for guards; it is not changed by training. */
   Reference reference();
 
-  /** What the optimizer moves, by name. */
+  /** What the optimizer moves, by name; float32. */
   SequencedMap<String, Tensor> parameters();
+
+  /** What the model computes with in place of parameters of the same names; empty in float32. */
+  default Map<String, Tensor> rounded() {
+    return Map.of();
+  }
 
   @Override
   void close();
@@ -37,7 +43,7 @@ public sealed interface TunedModel extends Checkpoints.Model, AutoCloseable {
    * @param modelHash {@link ModelFolder#hash} of the model's folder, which adapters keep
    */
   static TunedModel of(TrainConfig config, String modelHash) {
-    var base = Decoder.load(config.model());
+    var base = Decoder.load(config.model(), config.precision().dtype());
     try {
       return switch (config.tune()) {
         case Tune.Full() -> Whole.of(base, config);
@@ -49,20 +55,54 @@ public sealed interface TunedModel extends Checkpoints.Model, AutoCloseable {
     }
   }
 
-  /** Full fine-tuning: every parameter that is not frozen; the reference is the mapped file. */
-  record Whole(Decoder decoder, Decoder start, SequencedMap<String, Tensor> parameters, Path source)
+  /**
+   * Full fine-tuning: every parameter that is not frozen; the reference is the mapped file.
+   *
+   * @param wide the float32 masters; in float32 the decoder itself
+   */
+  record Whole(
+      Decoder decoder,
+      Decoder wide,
+      Decoder start,
+      SequencedMap<String, Tensor> parameters,
+      Path source)
       implements TunedModel {
     static Whole of(Decoder start, TrainConfig config) {
-      var decoder =
-          config.adapter().map(adapter -> merged(config.model(), adapter)).orElseGet(start::copy);
-      var parameters = new LinkedHashMap<>(decoder.weights().all());
+      var dtype = config.precision().dtype();
+      var wide =
+          config
+              .adapter()
+              .map(adapter -> merged(config.model(), adapter))
+              .orElseGet(() -> inFloat32(start, config.model()));
+      var decoder = dtype == DType.FLOAT32 ? wide : wide.copy(dtype);
+      var parameters = new LinkedHashMap<>(wide.weights().all());
       parameters.keySet().removeIf(name -> frozen(name, config.freeze()));
       checkFreeze(decoder.weights().all(), config.freeze());
       if (parameters.isEmpty()) {
         throw HoldfastException.usage("freeze: every parameter is frozen, nothing is trained");
       }
-      parameters.values().forEach(tensor -> tensor.requires_grad_(true));
-      return new Whole(decoder, start, parameters, config.model());
+      parameters.keySet().forEach(name -> decoder.weights().get(name).requires_grad_(true));
+      return new Whole(decoder, wide, start, parameters, config.model());
+    }
+
+    /** Masters begin as the file has them, not as they were rounded. */
+    private static Decoder inFloat32(Decoder start, Path model) {
+      if (start.weights().dtype() == DType.FLOAT32) {
+        return start.copy();
+      }
+      try (var file = Decoder.load(model)) {
+        return file.copy();
+      }
+    }
+
+    @Override
+    public Map<String, Tensor> rounded() {
+      if (decoder == wide) {
+        return Map.of();
+      }
+      var rounded = new LinkedHashMap<>(decoder.weights().all());
+      rounded.keySet().retainAll(parameters.keySet());
+      return rounded;
     }
 
     private static Decoder merged(Path model, Path adapter) {
@@ -83,7 +123,7 @@ public sealed interface TunedModel extends Checkpoints.Model, AutoCloseable {
             folder,
             ModelFolder.describing(
                 files.config(),
-                Optional.of(DType.FLOAT32),
+                Optional.of(decoder.weights().dtype()),
                 decoder.architecture().tied() && !decoder.tied()),
             TensorState.entries("", decoder.weights().all()),
             ModelFolder.SHARD_BYTES);
@@ -100,6 +140,9 @@ public sealed interface TunedModel extends Checkpoints.Model, AutoCloseable {
 
     @Override
     public void close() {
+      if (decoder != wide) {
+        wide.close();
+      }
       decoder.close();
       start.close();
     }
@@ -121,6 +164,12 @@ public sealed interface TunedModel extends Checkpoints.Model, AutoCloseable {
                   () ->
                       AdaptedDecoder.create(
                           base, lora.on(config.model().toString()), lora.init(), config.seed()));
+      if (config.precision() != Precision.FLOAT32 && !adapted.config().saved().names().isEmpty()) {
+        throw HoldfastException.usage(
+            "precision: bfloat16 does not go with modules_to_save %s: train them in float32, or"
+                + " leave them out",
+            adapted.config().saved().names());
+      }
       var parameters = adapted.parameters();
       parameters.values().forEach(tensor -> tensor.requires_grad_(true));
       return new Adapter(adapted, parameters, baseHash);

@@ -5,6 +5,7 @@ import static io.holdfast.train.config.InvalidValue.unless;
 import io.holdfast.HoldfastException;
 import io.holdfast.data.Columns;
 import io.holdfast.data.ExampleReader.LossOn;
+import io.holdfast.kernels.DType;
 import io.holdfast.train.Schedule.Decay;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -86,8 +87,15 @@ public record TrainConfig(
 
   /** Number format of weights and activations. */
   public enum Precision {
+    /** All in float32. */
     FLOAT32,
-    BFLOAT16
+    /** In bfloat16, with float32 masters of what is trained. */
+    BFLOAT16;
+
+    /** As a type of tensors. */
+    public DType dtype() {
+      return this == FLOAT32 ? DType.FLOAT32 : DType.BFLOAT16;
+    }
   }
 
   /**
