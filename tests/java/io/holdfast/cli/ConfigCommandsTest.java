@@ -65,6 +65,48 @@ class ConfigCommandsTest {
   }
 
   @Test
+  void previewOfNoRowsShowsTheCoverageAlone() {
+    var shown = Invocation.of("preview", config.toString(), "-n", "0");
+    assertEquals(0, shown.exitCode(), shown.err());
+    assertEquals(1, shown.out().lines().count(), shown.out());
+    var wrong = Invocation.of("preview", config.toString(), "-n", "-1");
+    assertEquals(2, wrong.exitCode());
+    assertTrue(wrong.err().contains("-n must be 0 or more"), wrong.err());
+  }
+
+  @Test
+  void previewWarnsOfRowsThatTheModelWasNotMadeFor() throws IOException {
+    assertEquals("", Invocation.of("preview", config.toString()).err());
+    Files.writeString(
+        folder.resolve("tokenizer_config.json"),
+        "{\"eos_token\": \"<|im_end|>\", \"model_max_length\": 8}");
+    var shown = Invocation.of("preview", config.toString());
+    assertEquals(0, shown.exitCode(), shown.err());
+    assertTrue(shown.err().contains("made for 8 (model_max_length)"), shown.err());
+  }
+
+  @Test
+  void everyLossLearnsWhatItSays() throws IOException {
+    var turns =
+        CHAT.replace(
+            "[{",
+            "[{\"role\": \"user\", \"content\": \"Help me\"}, {\"role\": \"assistant\","
+                + " \"content\": \"Sure\"}, {");
+    Files.writeString(rows, turns);
+    assertTrue(learnt("completion").startsWith("2 of "), learnt("completion"));
+    assertTrue(learnt("assistant").startsWith("4 of "), learnt("assistant"));
+    var all = learnt("all").split(" of | tokens");
+    assertEquals(Integer.parseInt(all[1]) - 1, Integer.parseInt(all[0]), "all but the first");
+  }
+
+  private String learnt(String lossOn) {
+    var shown =
+        Invocation.of("preview", config.toString(), "-n", "0", "--set", "data.loss_on=" + lossOn);
+    assertEquals(0, shown.exitCode(), shown.err());
+    return shown.out().replaceFirst("(?s).*learnt: ", "");
+  }
+
+  @Test
   void previewTakesWhatTheSubspaceGuardTakes() {
     var guard = "guard.subspace={basis: %s, risk_column: risk, task_weight: one_minus_risk}";
     var shown = Invocation.of("preview", config.toString(), "--set", guard.formatted(rows));
@@ -152,6 +194,37 @@ class ConfigCommandsTest {
     assertEquals("b", lines.get(1).get("id").asText());
     assertEquals("[5,6]", lines.get(2).get("ids").toString());
     assertEquals(4, lines.get(2).get("id").asInt(), "without an id, the line");
+  }
+
+  @Test
+  void tokenizeTellsTheTemplateOfTools() throws IOException {
+    Files.writeString(
+        folder.resolve("chat_template.jinja"),
+        "{% for t in tools %}{{ t.name }} {% endfor %}{{ mode }}{{ messages[0].content }}");
+    var input =
+        Files.writeString(
+            folder.resolve("in.jsonl"),
+            "{\"messages\": [{\"role\": \"user\", \"content\": \"Help\"}], \"tools\": [{\"name\":"
+                + " \"f\"}], \"chat_template_kwargs\": {\"mode\": \"on \"}}\n");
+    var done = Invocation.of("tokenize", "-m", folder.toString(), "-i", input.toString());
+    assertEquals(0, done.exitCode(), done.err());
+    assertEquals("f on Help", json(done.out()).get("text").asText());
+  }
+
+  @Test
+  void aTurnThatTheTemplateHidesIsNamedWithItsRow() throws IOException {
+    Files.writeString(
+        folder.resolve("chat_template.jinja"),
+        "{{ messages[-1].content | upper }}{% for m in messages %}{{ m.content }}{% endfor %}");
+    for (var command :
+        new String[][] {
+          {"tokenize", "-m", folder.toString(), "-i", rows.toString()}, {"preview", config + ""}
+        }) {
+      var refused = Invocation.of(command);
+      assertEquals(3, refused.exitCode(), refused.out());
+      assertTrue(refused.err().contains("rows.jsonl:1: turn 2: "), refused.err());
+      assertTrue(refused.err().contains("{% generation %}"), refused.err());
+    }
   }
 
   @Test

@@ -12,6 +12,7 @@ import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
+import picocli.CommandLine.ParameterException;
 import picocli.CommandLine.Spec;
 
 /** Shows what a run would learn from, before hours are spent on it. */
@@ -31,6 +32,9 @@ final class Preview implements Runnable {
 
   @Override
   public void run() {
+    if (count < 0) {
+      throw new ParameterException(spec.commandLine(), "-n must be 0 or more, not " + count);
+    }
     var out = spec.commandLine().getOut();
     var resolved = config.load();
     resolved.requireFiles();
@@ -38,7 +42,22 @@ final class Preview implements Runnable {
       rows.examples().stream()
           .limit(count)
           .forEach(example -> show(example, rows.chat().tokenizer(), resolved, out));
-      out.printf("%s; learnt: %s%n", rows.summary(), Coverage.of(rows.examples()));
+      var coverage = Coverage.of(rows.examples());
+      out.printf("%s; learnt: %s%n", rows.summary(), coverage);
+      rows.chat()
+          .tokenizer()
+          .maxLength()
+          .ifPresent(limit -> warnBeyond(limit, coverage, spec.commandLine().getErr()));
+    }
+  }
+
+  private static void warnBeyond(int limit, Coverage coverage, PrintWriter err) {
+    if (coverage.longest() > limit) {
+      err.printf(
+          "holdfast: the longest row has %,d tokens; tokenizer_config.json says that the model was"
+              + " made for %,d (model_max_length). Lower data.max_length, or leave long rows"
+              + " out.%n",
+          coverage.longest(), limit);
     }
   }
 
@@ -46,9 +65,9 @@ final class Preview implements Runnable {
       Example example, Tokenizer tokenizer, TrainConfig config, PrintWriter out) {
     var weight = weight(example, config.guard());
     out.printf(
-        "%s  %s  %d tokens, %d learnt  task weight %.3g  KL weight %.3g%s%n",
+        "%s%s  %d tokens, %d learnt  task weight %.3g  KL weight %.3g%s%n",
         example.place(),
-        example.id().equals(example.place().toString()) ? "" : "id " + example.id(),
+        example.id().equals(example.place().toString()) ? "" : "  id " + example.id(),
         example.ids().length,
         Coverage.supervised(example),
         weight.task(),
@@ -87,6 +106,9 @@ final class Preview implements Runnable {
 
   /** A token's text with its white space shown. */
   private static String visible(String text) {
-    return text.replace("\n", "\\n").replace("\t", "\\t").replace(' ', '\u00b7');
+    return text.replace("\n", "\\n")
+        .replace("\r", "\\r")
+        .replace("\t", "\\t")
+        .replace(' ', '\u00b7');
   }
 }

@@ -11,7 +11,11 @@ import picocli.CommandLine.Mixin;
 /** Rows to token ids, rendered text and assistant mask; needs the tokenizer's files only. */
 @Command(
     name = "tokenize",
-    description = "Write ids, rendered text and assistant mask of each row.")
+    description = "Write ids, rendered text and assistant mask of each row.",
+    footer = {
+      "Rows hold tokens, text, messages, or a prompt and its completion; see docs/commands.md.",
+      "Only the tokenizer's files need be in the model's folder."
+    })
 final class Tokenize implements Runnable {
   @Mixin private ModelOption model;
   @Mixin private InputOption input;
@@ -19,10 +23,10 @@ final class Tokenize implements Runnable {
 
   @Override
   public void run() {
-    try (var chat = ChatTokenizer.load(model.folder())) {
+    try (var chat = ChatTokenizer.load(model.folder());
+        var rows = InputOption.stream(input.file())) {
       var reader = new RowReader(chat);
-      output.writeLines(
-          input.rows().stream().map(row -> line(row, reader.read(row.content(), row.place()))));
+      output.writeLines(rows.map(row -> line(row, reader.read(row.content(), row.place()))));
     }
   }
 

@@ -2,12 +2,14 @@ package io.holdfast.text;
 
 import io.holdfast.HoldfastException;
 import io.holdfast.text.jinja.Span;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Clock;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
 import java.util.OptionalInt;
+import java.util.stream.Stream;
 
 /**
  * Rows to token ids: the tokenizer and the chat template of one model together, with the places
@@ -37,6 +39,21 @@ public final class ChatTokenizer implements AutoCloseable {
   /** The tokenizer and template of a model folder. */
   public static ChatTokenizer load(Path folder) {
     return new ChatTokenizer(Tokenizer.load(folder));
+  }
+
+  /** The files of a model folder that decide which ids a row becomes. */
+  public static List<Path> files(Path folder) {
+    return Stream.concat(
+            Stream.of(
+                    "tokenizer.json",
+                    "tokenizer_config.json",
+                    "special_tokens_map.json",
+                    "added_tokens.json",
+                    "config.json")
+                .map(folder::resolve)
+                .filter(Files::isRegularFile),
+            TemplateFiles.in(folder).values().stream())
+        .toList();
   }
 
   /** The tokenizer below. */

@@ -22,27 +22,34 @@ final class TemplateFiles {
   /** Templates by name. */
   static Map<String, Named> read(Path folder) {
     var templates = new TreeMap<String, Named>();
-    add("default", folder.resolve("chat_template.jinja"), templates);
+    in(folder).forEach((name, file) -> templates.put(name, new Named(file, text(file))));
+    return templates.isEmpty() ? older(folder.resolve("tokenizer_config.json")) : templates;
+  }
+
+  /** Files of templates by their names. */
+  static Map<String, Path> in(Path folder) {
+    var found = new TreeMap<String, Path>();
+    var main = folder.resolve("chat_template.jinja");
+    if (Files.isRegularFile(main)) {
+      found.put("default", main);
+    }
     var more = folder.resolve("additional_chat_templates");
     if (Files.isDirectory(more)) {
       try (var files = Files.newDirectoryStream(more, "*.jinja")) {
         files.forEach(
-            file ->
-                add(file.getFileName().toString().replaceFirst("\\.jinja$", ""), file, templates));
+            file -> found.put(file.getFileName().toString().replaceFirst("\\.jinja$", ""), file));
       } catch (IOException e) {
         throw unreadable(more, e);
       }
     }
-    return templates.isEmpty() ? older(folder.resolve("tokenizer_config.json")) : templates;
+    return found;
   }
 
-  private static void add(String name, Path file, Map<String, Named> templates) {
-    if (Files.isRegularFile(file)) {
-      try {
-        templates.put(name, new Named(file, Files.readString(file)));
-      } catch (IOException e) {
-        throw unreadable(file, e);
-      }
+  private static String text(Path file) {
+    try {
+      return Files.readString(file);
+    } catch (IOException e) {
+      throw unreadable(file, e);
     }
   }
 

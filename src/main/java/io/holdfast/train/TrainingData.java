@@ -22,20 +22,6 @@ import java.util.List;
  * data.cache} is given, finds it there.
  */
 public final class TrainingData {
-  /** What of a model's folder decides which ids a row becomes. */
-  private static final List<String> TOKENIZER =
-      List.of(
-          "tokenizer.json",
-          "tokenizer.model",
-          "tokenizer_config.json",
-          "special_tokens_map.json",
-          "added_tokens.json",
-          "vocab.json",
-          "merges.txt",
-          "chat_template.jinja",
-          "generation_config.json",
-          "config.json");
-
   private TrainingData() {}
 
   /** How the rows of a configuration are read. */
@@ -58,7 +44,7 @@ public final class TrainingData {
                 dataHash,
                 data.train(),
                 data.columns(),
-                hash(tokenizer(config.model())),
+                hash(ChatTokenizer.files(config.model())),
                 data.lossOn(),
                 data.maxLength(),
                 config.guard().riskColumn().orElse("none"));
@@ -67,10 +53,6 @@ public final class TrainingData {
             .map(folder -> folder.resolve(hash(key).substring(0, 16) + ".rows"))
             .orElse(config.output().resolve("data.rows"));
     return reader(config, chat).read(data.train(), file, key);
-  }
-
-  private static List<Path> tokenizer(Path model) {
-    return TOKENIZER.stream().map(model::resolve).filter(Files::isRegularFile).toList();
   }
 
   /** The version of this program. */
