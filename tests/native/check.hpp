@@ -1,15 +1,22 @@
-// The little that the native tests need: comparisons that say where they failed, and random data.
+// The little that the native tests need: comparisons that say where they failed, memory that faults
+// where a kernel leaves it, and random data of every dtype.
 #pragma once
+
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <array>
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
+#include <new>
 #include <random>
 #include <string>
 #include <vector>
 
+#include "halves.hpp"
 #include "holdfast.h"
 
 inline int failures = 0;
@@ -20,30 +27,73 @@ inline void expect(bool good, const std::string &what) {
   }
 }
 
-// NaN is equal to NaN, an infinity to itself; else within `tolerance` of the larger of 1 and
-// `scale`.
-inline void expect_close(double expected, double actual, double scale, const std::string &what) {
+// NaN is equal to NaN, an infinity to itself; else within one rounding of the dtype, and 1e-5 of
+// the larger of 1 and `scale`.
+inline void expect_close(double expected, double actual, double scale, const std::string &what,
+                         int32_t dtype = HF_FLOAT32) {
   const bool same = expected == actual || (std::isnan(expected) && std::isnan(actual));
-  const double tolerance = 1e-5 * (scale > 1 ? scale : 1);
-  expect(same || std::fabs(expected - actual) <= tolerance,
+  const double tolerance = 1e-5 * (scale > 1 ? scale : 1) + half_place(dtype) * std::fabs(expected);
+  expect(same || std::fabs(expected - actual) <= 1.01 * tolerance,
          what + ": expected " + std::to_string(expected) + ", got " + std::to_string(actual));
+}
+
+// Memory that ends where a page without access begins: a read or a write beyond it ends the
+// program, sanitizer or not.
+class Guarded {
+ public:
+  explicit Guarded(size_t bytes, size_t alignment = 1) : bytes_(bytes) {
+    const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+    mapped_ = (bytes + page - 1) / page * page + page;
+    void *memory =
+        mmap(nullptr, mapped_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) throw std::bad_alloc();
+    start_ = static_cast<char *>(memory);
+    mprotect(start_ + mapped_ - page, page, PROT_NONE);
+    data_ = start_ + mapped_ - page - (bytes + alignment - 1) / alignment * alignment;
+  }
+  Guarded(const Guarded &other) : Guarded(other.bytes_) { std::memcpy(data_, other.data_, bytes_); }
+  Guarded &operator=(const Guarded &) = delete;
+  ~Guarded() { munmap(start_, mapped_); }
+
+  char *data() const { return data_; }
+  template <typename T>
+  T *as() const {
+    return reinterpret_cast<T *>(data_);
+  }
+
+ private:
+  size_t bytes_;
+  size_t mapped_;
+  char *start_;
+  char *data_;
+};
+
+template <typename T>
+Guarded guarded(const std::vector<T> &values) {
+  Guarded memory(values.size() * sizeof(T));
+  if (!values.empty()) std::memcpy(memory.data(), values.data(), values.size() * sizeof(T));
+  return memory;
 }
 
 // A matrix with padding between its rows, filled with a mark that kernels must not touch.
 struct Padded {
-  static constexpr float kMark = 12345.0F;
+  static constexpr double kMark = 12288;
 
-  Padded(int64_t rows, int64_t columns, int64_t padding)
-      : values(static_cast<size_t>(rows * (columns + padding)), kMark),
-        view{values.data(), rows, columns, columns + padding, HF_FLOAT32} {}
+  Padded(int64_t rows, int64_t columns, int64_t padding, int32_t dtype)
+      : memory(static_cast<size_t>(rows * (columns + padding)) * element_bytes(dtype)),
+        view{memory.data(), rows, columns, columns + padding, dtype} {
+    for (int64_t i = 0; i < rows; i++) {
+      for (int64_t j = 0; j < view.stride; j++) set(i, j, kMark);
+    }
+  }
 
-  Padded(const Padded &other) : values(other.values), view(other.view) {
-    view.data = values.data();
+  Padded(const Padded &other) : memory(other.memory), view(other.view) {
+    view.data = memory.data();
   }
   Padded &operator=(const Padded &) = delete;
 
-  float &at(int64_t i, int64_t j) { return values[static_cast<size_t>(i * view.stride + j)]; }
-  float at(int64_t i, int64_t j) const { return values[static_cast<size_t>(i * view.stride + j)]; }
+  double at(int64_t i, int64_t j) const { return decode(view.dtype, address(i, j)); }
+  void set(int64_t i, int64_t j, double x) { encode(view.dtype, x, address(i, j)); }
 
   void expect_padding_untouched(const std::string &what) const {
     for (int64_t i = 0; i < view.rows; i++) {
@@ -53,27 +103,33 @@ struct Padded {
     }
   }
 
-  std::vector<float> values;
+  Guarded memory;
   hf_matrix view;
+
+ private:
+  char *address(int64_t i, int64_t j) const {
+    return memory.data() + static_cast<size_t>(i * view.stride + j) * element_bytes(view.dtype);
+  }
 };
 
 struct Random {
   std::mt19937 generator{7};
   std::normal_distribution<float> normal;
 
-  Padded matrix(int64_t rows, int64_t columns, int64_t padding, float spread) {
-    Padded m(rows, columns, padding);
+  Padded matrix(int64_t rows, int64_t columns, int64_t padding, double spread,
+                int32_t dtype = HF_FLOAT32) {
+    Padded m(rows, columns, padding, dtype);
     for (int64_t i = 0; i < rows; i++) {
       for (int64_t j = 0; j < columns; j++) {
-        m.at(i, j) = spread * normal(generator);
+        m.set(i, j, spread * static_cast<double>(normal(generator)));
       }
     }
     return m;
   }
 
   // Columns of length about 1: that they are orthogonal matters to no formula here.
-  Padded basis(int64_t d, int64_t k, int64_t padding) {
-    return matrix(d, k, padding, 1 / std::sqrt(static_cast<float>(d)));
+  Padded basis(int64_t d, int64_t k, int64_t padding, int32_t dtype = HF_FLOAT32) {
+    return matrix(d, k, padding, 1 / std::sqrt(static_cast<double>(d)), dtype);
   }
 
   std::vector<float> weights(int64_t n) {
@@ -85,11 +141,12 @@ struct Random {
   }
 };
 
-struct alignas(64) Line {
-  char bytes[64];
-};
+// Scratch of exactly the size that was asked for.
+inline Guarded scratch_of(int64_t bytes) {
+  expect(bytes >= 0, "scratch: " + std::string(hf_last_error()));
+  return Guarded(static_cast<size_t>(bytes), 64);
+}
 
-inline std::vector<Line> subspace_scratch(const Padded &u) {
-  const int64_t bytes = hf_subspace_scratch(u.view.rows, u.view.columns);
-  return std::vector<Line>(static_cast<size_t>(bytes / 64 + 1));
+inline Guarded subspace_scratch(const Padded &u) {
+  return scratch_of(hf_subspace_scratch(u.view.rows, u.view.columns));
 }

@@ -10,7 +10,9 @@
 #include <cstdlib>
 #include <cstring>
 #include <functional>
+#include <type_traits>
 
+#define __host__
 #define __global__
 #define __device__
 #define __grid_constant__
@@ -57,7 +59,8 @@ void run_block(unsigned block, unsigned blocks, unsigned threads,
 void wait_for_block();
 void wait_for_warp();
 
-// One word of each lane of the running fiber's warp.
+// One word of each lane of the running fiber's warp, for one exchange: write, wait, read. The next
+// exchange has words of its own, so that a lane may enter it before others have read these.
 uint64_t *warp_words();
 
 }  // namespace emulation
@@ -74,7 +77,6 @@ T __shfl_xor_sync(unsigned, T value, int lanes) {
   std::memcpy(words + threadIdx.x % 32, &value, sizeof value);
   emulation::wait_for_warp();
   std::memcpy(&value, words + (threadIdx.x % 32 ^ static_cast<unsigned>(lanes)), sizeof value);
-  emulation::wait_for_warp();
   return value;
 }
 

@@ -25,6 +25,7 @@ Tiles tiles_of(const hf_adamw_tensor &t) {
   const auto dense = [](const hf_matrix &a) { return a.stride == a.columns; };
   const bool flat = t.basis.data == nullptr && dense(t.parameter) && dense(t.gradient) &&
                     dense(t.first_moment) && dense(t.second_moment) &&
+                    (t.master.data == nullptr || dense(t.master)) &&
                     (t.reference.data == nullptr || dense(t.reference));
   return Tiles(t.parameter.rows, t.parameter.columns, flat);
 }
@@ -44,19 +45,21 @@ void for_tiles(int64_t parts, int64_t first, int64_t last, const TilesOf &tiles_
   }
 }
 
-void project_gradients(const hf_adamw_tensor *tensors, int64_t count, const AdamwScalars &s) {
-  constexpr int64_t kColumns = 1024;
+// U^T gradient of every tensor with a basis, one after another in the scratch.
+void gather_components(const hf_adamw_tensor *tensors, int64_t count, char *scratch) {
   const KernelTable &table = kernels();
   for (int64_t i = 0; i < count; ++i) {
     const hf_adamw_tensor &t = tensors[i];
     if (t.basis.data == nullptr) {
       continue;
     }
+    const AdamwJob job = {&t, nullptr, 0, 0, reinterpret_cast<float *>(scratch)};
+    scratch += component_bytes(t);
     const int64_t columns = t.parameter.columns;
-    share(columns, kColumns, t.parameter.rows * columns * t.basis.columns,
+    share(columns, kComponentColumns, t.parameter.rows * columns * t.basis.columns,
           [&](int64_t first, int64_t last) {
-            for (int64_t begin = first; begin < last; begin += kColumns) {
-              table.adamw_components(t, s, begin, std::min(begin + kColumns, last));
+            for (int64_t begin = first; begin < last; begin += kComponentColumns) {
+              table.adamw_components(job, begin, std::min(begin + kComponentColumns, last));
             }
           });
   }
@@ -65,10 +68,52 @@ void project_gradients(const hf_adamw_tensor *tensors, int64_t count, const Adam
 double tile_squares(const hf_matrix &a, const Tile &tile) {
   double sum = 0;
   for (int64_t row = tile.row_first; row < tile.row_last; ++row) {
-    const float *x = static_cast<const float *>(a.data) + row * a.stride + tile.column_first;
-    sum += kernels().sum_of_squares(x, tile.column_last - tile.column_first);
+    sum += kernels().sum_of_squares(a, row, tile.column_first, tile.column_last);
   }
   return sum;
+}
+
+int64_t segments_of(int64_t columns) { return (columns + kSegment - 1) / kSegment; }
+
+// A row on one thread, while its segments are still in that thread's cache.
+void ce_kl_row(const CeKlJob &job, int64_t i) {
+  const KernelTable &table = kernels();
+  const int64_t segments = segments_of(job.z->columns);
+  RowStats row = table.ce_kl_stats(job, i, 0);
+  for (int64_t segment = 1; segment < segments; ++segment) {
+    table.ce_kl_merge(job, row, table.ce_kl_stats(job, i, segment));
+  }
+  table.ce_kl_losses(job, i, row);
+  for (int64_t segment = 0; segment < segments; ++segment) {
+    table.ce_kl_gradient(job, i, segment, row);
+  }
+}
+
+// Rows first..last on all threads, each taking the same segments in both sweeps. `stats` has room
+// for all segments.
+void ce_kl_split(const CeKlJob &job, int64_t first, int64_t last, RowStats *stats) {
+  const KernelTable &table = kernels();
+  const int64_t segments = segments_of(job.z->columns);
+  const int64_t parts = (last - first) * segments;
+  const int64_t operations = 8 * (last - first) * job.z->columns;
+  share(parts, 1, operations, [&](int64_t begin, int64_t end) {
+    for (int64_t part = begin; part < end; ++part) {
+      stats[part] = table.ce_kl_stats(job, first + part / segments, part % segments);
+    }
+  });
+  for (int64_t i = first; i < last; ++i) {
+    RowStats *row = stats + (i - first) * segments;
+    for (int64_t segment = 1; segment < segments; ++segment) {
+      table.ce_kl_merge(job, row[0], row[segment]);
+    }
+    table.ce_kl_losses(job, i, row[0]);
+  }
+  share(parts, 1, operations, [&](int64_t begin, int64_t end) {
+    for (int64_t part = begin; part < end; ++part) {
+      const int64_t row = part / segments;
+      table.ce_kl_gradient(job, first + row, part % segments, stats[row * segments]);
+    }
+  });
 }
 
 int32_t check_indices(const int64_t *rows, int64_t m, int64_t n) {
@@ -136,23 +181,49 @@ int32_t hf_constrain(const hf_matrix *g, const hf_matrix *h, const int64_t *rows
   return HF_OK;
 }
 
-int32_t hf_ce_kl(const hf_matrix *z, const hf_matrix *reference, const int64_t *labels,
-                 const float *ce_weight, const float *kl_weight, int32_t direction, float *ce,
-                 float *kl, void *) {
-  if (int32_t status = check_ce_kl(z, reference, labels, ce_weight, kl_weight, direction, ce, kl)) {
+int64_t hf_ce_kl_scratch(int64_t rows, int64_t vocabulary) {
+  int64_t parts = 0;
+  int64_t bytes = 0;
+  if (rows < 0 || vocabulary < 0 || vocabulary > INT64_MAX / 2 ||
+      !product_fits(rows, segments_of(vocabulary), &parts) ||
+      !product_fits(parts, sizeof(RowStats), &bytes) || bytes > INT64_MAX - 64) {
+    return -fail(HF_INVALID, "z: %lld x %lld are no rows of logits", static_cast<long long>(rows),
+                 static_cast<long long>(vocabulary));
+  }
+  return (bytes + 63) / 64 * 64;
+}
+
+int32_t hf_ce_kl(const hf_matrix *z, const hf_matrix *r, const int64_t *rows, int64_t m,
+                 const int64_t *labels, const float *ce_weight, const float *kl_weight,
+                 const hf_row_loss *loss, float *ce, float *kl, void *scratch, void *) {
+  if (int32_t status =
+          check_ce_kl(z, r, rows, m, labels, ce_weight, kl_weight, loss, ce, kl, scratch)) {
     return status;
   }
-  if (int32_t status = check_labels(labels, z->rows, z->columns)) return status;
-  const CeKlJob job = {z, reference, labels, ce_weight, kl_weight, direction, ce, kl};
-  share(z->rows, 1, 8 * z->rows * z->columns,
-        [&](int64_t first, int64_t last) { kernels().ce_kl(job, first, last); });
+  if (int32_t status = check_indices(rows, m, z->rows)) return status;
+  if (int32_t status = check_labels(labels, m, z->columns)) return status;
+  const CeKlJob job = {z, r, rows, labels, ce_weight, kl_weight, loss, ce, kl};
+  // Whole rows while there is one for every thread; the segments of what is left.
+  const int64_t operations = 8 * m * z->columns;
+  const int64_t whole = m - m % team_for(operations);
+  share(whole, 1, operations, [&](int64_t first, int64_t last) {
+    for (int64_t i = first; i < last; ++i) {
+      ce_kl_row(job, i);
+    }
+  });
+  ce_kl_split(job, whole, m, static_cast<RowStats *>(scratch));
   return HF_OK;
 }
 
-int32_t hf_adamw(const hf_adamw_tensor *tensors, int64_t count, const hf_adamw_step *step, void *) {
-  if (int32_t status = check_adamw(tensors, count, step)) return status;
+int64_t hf_adamw_scratch(const hf_adamw_tensor *tensors, int64_t count) {
+  return adamw_scratch(tensors, count);
+}
+
+int32_t hf_adamw(const hf_adamw_tensor *tensors, int64_t count, const hf_adamw_step *step,
+                 void *scratch, void *) {
+  if (int32_t status = check_adamw(tensors, count, step, scratch)) return status;
   const AdamwScalars s = adamw_scalars(*step);
-  project_gradients(tensors, count, s);
+  gather_components(tensors, count, static_cast<char *>(scratch));
   int64_t all = 0;
   int64_t elements = 0;
   for (int64_t i = 0; i < count; ++i) {
@@ -163,8 +234,13 @@ int32_t hf_adamw(const hf_adamw_tensor *tensors, int64_t count, const hf_adamw_s
     for_tiles(
         count, first, last, [&](int64_t i) { return tiles_of(tensors[i]); },
         [&](int64_t i, const Tile &tile) {
+          const hf_adamw_tensor &t = tensors[i];
+          const int64_t before = t.basis.data != nullptr ? adamw_scratch(tensors, i) : 0;
+          const AdamwJob job = {&t, &s, static_cast<float>(1 - step->lr * t.weight_decay),
+                                static_cast<float>(step->lr * t.pull),
+                                reinterpret_cast<float *>(static_cast<char *>(scratch) + before)};
           for (int64_t row = tile.row_first; row < tile.row_last; ++row) {
-            kernels().adamw_row(tensors[i], s, step->lr, row, tile.column_first, tile.column_last);
+            kernels().adamw_row(job, row, tile.column_first, tile.column_last);
           }
         });
   });

@@ -13,8 +13,13 @@ const KernelTable &choose() {
   };
 #if defined(HF_X86)
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
-      __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") && wanted(kAvx512)) {
-    return kAvx512;
+      __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl")) {
+    if (__builtin_cpu_supports("avx512bf16") && wanted(kAvx512Bf16)) {
+      return kAvx512Bf16;
+    }
+    if (wanted(kAvx512)) {
+      return kAvx512;
+    }
   }
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && wanted(kAvx2)) {
     return kAvx2;

@@ -8,8 +8,9 @@
 namespace holdfast {
 
 extern const KernelTable HF_TABLE;
-const KernelTable HF_TABLE = {HF_NAME,   kLanes,        pack,  project,
-                              ablate,    constrain,     ce_kl, adamw_components,
-                              adamw_row, sum_of_squares};
+const KernelTable HF_TABLE = {
+    HF_NAME,          kLanes,      pack,          project,      ablate,
+    constrain,        ce_kl_stats, ce_kl_merge,   ce_kl_losses, ce_kl_gradient,
+    adamw_components, adamw_row,   sum_of_squares};
 
 }  // namespace holdfast

@@ -2,6 +2,7 @@
 // one thread takes; api.cpp shares the job out and chooses the set.
 #pragma once
 
+#include <cfloat>
 #include <cstdint>
 
 #include "adamw_scalars.hpp"
@@ -29,42 +30,77 @@ struct ConstrainJob {
 struct CeKlJob {
   const hf_matrix *z;
   const hf_matrix *reference;
+  const int64_t *rows;
   const int64_t *labels;
   const float *ce_weight;
   const float *kl_weight;
-  int direction;
+  const hf_row_loss *loss;
   float *ce;
   float *kl;
 };
+
+// Part of a row of logits so far, relative to its largest logit.
+struct RowSum {
+  float largest = -FLT_MAX;  // finite, so that a first chunk of -inf does not become NaN
+  double total = 0;          // sum of e^(x - largest)
+};
+
+// Part of a row of logits and of its reference so far.
+struct RowStats {
+  RowSum model;
+  RowSum reference;
+  double spread = 0;  // sum of e^(x - largest) times the log-ratio of x's row to the other
+  double logits = 0;  // sum of the logits, for label smoothing
+  float label = 0;    // the logit of the label
+};
+
+// Columns of a row that are summed as one. Rows are always cut so, whether one thread takes all
+// segments or many share them.
+constexpr int64_t kSegment = 16384;
+
+struct AdamwJob {
+  const hf_adamw_tensor *tensor;
+  const AdamwScalars *s;
+  float keep;         // 1 - lr weight_decay
+  float pull;         // lr pull, where it is decoupled
+  float *components;  // [k, c] basis^T gradient
+};
+
+// Columns that one call of adamw_components may take.
+constexpr int64_t kComponentColumns = 1024;
 
 struct KernelTable {
   const char *name;
   int64_t lanes;
   // Blocks first..last of U into the packed form at `to`.
   void (*pack)(const hf_matrix *u, int64_t first, int64_t last, float *to);
-  // Rows first..last of the selection. A multiple of kRowGroup rows apart, so that the grouping
-  // does not depend on who computes which part.
+  // Rows first..last of the selection. A row's result does not depend on which rows come with it.
   void (*project)(const hf_matrix *h, const int64_t *rows, PackedBasis u, const hf_matrix *c,
                   int64_t first, int64_t last);
   void (*ablate)(const hf_matrix *h, PackedBasis u, int64_t first, int64_t last);
   void (*constrain)(const ConstrainJob &job, PackedBasis u, int64_t first, int64_t last);
-  void (*ce_kl)(const CeKlJob &job, int64_t first, int64_t last);
-  // scratch[k, c] = gradient_scale * B^T gradient for columns first..last.
-  void (*adamw_components)(const hf_adamw_tensor &tensor, const AdamwScalars &s, int64_t first,
-                           int64_t last);
+  // The first sweep over one segment of row i of the selection; a row's segments, merged in order;
+  // its losses, which must be taken before the second sweep over any of its segments.
+  RowStats (*ce_kl_stats)(const CeKlJob &job, int64_t i, int64_t segment);
+  void (*ce_kl_merge)(const CeKlJob &job, RowStats &sum, const RowStats &next);
+  void (*ce_kl_losses)(const CeKlJob &job, int64_t i, const RowStats &row);
+  void (*ce_kl_gradient)(const CeKlJob &job, int64_t i, int64_t segment, const RowStats &row);
+  // components[k, c] = B^T gradient for columns first..last.
+  void (*adamw_components)(const AdamwJob &job, int64_t first, int64_t last);
   // Columns first..last of one row.
-  void (*adamw_row)(const hf_adamw_tensor &tensor, const AdamwScalars &s, double lr, int64_t row,
-                    int64_t first, int64_t last);
-  double (*sum_of_squares)(const float *x, int64_t n);
+  void (*adamw_row)(const AdamwJob &job, int64_t row, int64_t first, int64_t last);
+  double (*sum_of_squares)(const hf_matrix &a, int64_t row, int64_t first, int64_t last);
 };
 
-constexpr int64_t kRowGroup = 4;
+// Rows that are worked on together.
+constexpr int64_t kRowGroup = 8;
 
 // Defined in the files compiled for that set; null where this build has no such set.
 extern const KernelTable kBaseline;
 #if defined(HF_X86)
 extern const KernelTable kAvx2;
 extern const KernelTable kAvx512;
+extern const KernelTable kAvx512Bf16;
 #endif
 
 }  // namespace holdfast

@@ -3,33 +3,57 @@
 
 #include <math.h>
 
+#include "convert.hpp"
 #include "kernels.hpp"
 
 namespace {
 
+using holdfast::AdamwJob;
 using holdfast::AdamwScalars;
 
-inline float *at(const hf_matrix &a, int64_t row, int64_t column) {
-  return static_cast<float *>(a.data) + row * a.stride + column;
-}
+// Columns at a time, as floats in the first-level cache.
+constexpr int64_t kSpan = 1024;
 
-void adamw_components(const hf_adamw_tensor &t, const AdamwScalars &s, int64_t first,
-                      int64_t last) {
-  const int64_t k = t.basis.columns;
-  const int64_t columns = t.parameter.columns;
+// components[j][c] += sum over R rows of basis[i][j] gradient[i][c]
+template <int R>
+inline void add_components(const float *basis, const float *g, int64_t k, int64_t n, float *sums,
+                           int64_t stride) {
   for (int64_t j = 0; j < k; ++j) {
-    for (int64_t c = first; c < last; ++c) {
-      t.scratch[j * columns + c] = 0;
+    float *out = sums + j * stride;
+#pragma omp simd
+    for (int64_t c = 0; c < n; ++c) {
+      float value = out[c];
+      for (int r = 0; r < R; ++r) {
+        value += basis[r * HF_MAX_RANK + j] * g[r * kSpan + c];
+      }
+      out[c] = value;
     }
   }
-  for (int64_t i = 0; i < t.parameter.rows; ++i) {
-    const float *g = at(t.gradient, i, 0);
-    for (int64_t j = 0; j < k; ++j) {
-      const float b = *at(t.basis, i, j) * s.gradient_scale;
-      float *sums = t.scratch + j * columns;
-#pragma omp simd
-      for (int64_t c = first; c < last; ++c) {
-        sums[c] += b * g[c];
+}
+
+void adamw_components(const AdamwJob &job, int64_t first, int64_t last) {
+  constexpr int kRows = 4;
+  const hf_adamw_tensor &t = *job.tensor;
+  const int64_t k = t.basis.columns;
+  const int64_t columns = t.parameter.columns;
+  const int64_t n = last - first;
+  for (int64_t j = 0; j < k; ++j) {
+    std::memset(job.components + j * columns + first, 0, static_cast<size_t>(n) * sizeof(float));
+  }
+  for (int64_t i = 0; i < t.parameter.rows; i += kRows) {
+    const int64_t rows = t.parameter.rows - i < kRows ? t.parameter.rows - i : kRows;
+    float g[kRows * kSpan];
+    float basis[kRows * HF_MAX_RANK];
+    for (int64_t r = 0; r < rows; ++r) {
+      widen(t.gradient.dtype, at(t.gradient, i + r, first), n, g + r * kSpan);
+      widen(t.basis.dtype, at(t.basis, i + r, 0), k, basis + r * HF_MAX_RANK);
+    }
+    float *sums = job.components + first;
+    if (rows == kRows) {
+      add_components<kRows>(basis, g, k, n, sums, columns);
+    } else {
+      for (int64_t r = 0; r < rows; ++r) {
+        add_components<1>(basis + r * HF_MAX_RANK, g + r * kSpan, k, n, sums, columns);
       }
     }
   }
@@ -44,63 +68,96 @@ inline void adamw_element(const AdamwScalars &s, float keep, float g, float anch
   p = p * keep - anchor - s.step_size * (m / (sqrtf(v) * s.root + s.eps));
 }
 
-void adamw_row(const hf_adamw_tensor &t, const AdamwScalars &s, double lr, int64_t row,
-               int64_t first, int64_t last) {
-  // Blocks of columns, so that the projected gradient fits on the stack.
-  constexpr int64_t kBlock = 1024;
-  const float keep = static_cast<float>(1 - lr * t.weight_decay);
-  const float pull = static_cast<float>(lr * t.pull);
-  for (int64_t begin = first; begin < last; begin += kBlock) {
-    const int64_t n = last - begin < kBlock ? last - begin : kBlock;
-    float *__restrict p = at(t.parameter, row, begin);
-    float *__restrict m = at(t.first_moment, row, begin);
-    float *__restrict v = at(t.second_moment, row, begin);
-    const float *__restrict g = at(t.gradient, row, begin);
-    if (t.basis.data == nullptr && t.pull == 0) {
+// The gradient scaled, without its part in the basis, with a coupled pull, and what a decoupled
+// pull subtracts.
+void prepare(const AdamwJob &job, int64_t row, int64_t begin, int64_t n, const float *g,
+             const float *p, float *ready, float *anchor) {
+  const hf_adamw_tensor &t = *job.tensor;
+  float basis[HF_MAX_RANK];
+  float buffer[kSpan];
+#pragma omp simd
+  for (int64_t c = 0; c < n; ++c) {
+    ready[c] = job.s->gradient_scale * g[c];
+    anchor[c] = 0;
+  }
+  if (t.basis.data != nullptr) {
+    widen(t.basis.dtype, at(t.basis, row, 0), t.basis.columns, basis);
+    for (int64_t j = 0; j < t.basis.columns; ++j) {
+      const float b = job.s->gradient_scale * basis[j];
+      const float *component = job.components + j * t.parameter.columns + begin;
 #pragma omp simd
       for (int64_t c = 0; c < n; ++c) {
-        adamw_element(s, keep, s.gradient_scale * g[c], 0.0F, p[c], m[c], v[c]);
-      }
-      continue;
-    }
-    float projected[kBlock];
-    float anchor[kBlock];
-    const float *reference = t.pull != 0 ? at(t.reference, row, begin) : p;
-#pragma omp simd
-    for (int64_t c = 0; c < n; ++c) {
-      projected[c] = s.gradient_scale * g[c];
-      anchor[c] = pull * (p[c] - reference[c]);
-    }
-    for (int64_t j = 0; t.basis.data != nullptr && j < t.basis.columns; ++j) {
-      const float b = *at(t.basis, row, j);
-      const float *component = t.scratch + j * t.parameter.columns + begin;
-#pragma omp simd
-      for (int64_t c = 0; c < n; ++c) {
-        projected[c] -= b * component[c];
+        ready[c] -= b * component[c];
       }
     }
+  }
+  if (t.pull == 0) {
+    return;
+  }
+  const float *reference = as_floats(t.reference.dtype, at(t.reference, row, begin), n, buffer);
+  float *into = t.coupled != 0 ? ready : anchor;
+  const float strength = t.coupled != 0 ? static_cast<float>(t.pull) : job.pull;
 #pragma omp simd
-    for (int64_t c = 0; c < n; ++c) {
-      adamw_element(s, keep, projected[c], anchor[c], p[c], m[c], v[c]);
-    }
+  for (int64_t c = 0; c < n; ++c) {
+    into[c] += strength * (p[c] - reference[c]);
   }
 }
 
-// In double: no float32 overflows or rounds away.
-double sum_of_squares(const float *x, int64_t n) {
+void adamw_row(const AdamwJob &job, int64_t row, int64_t first, int64_t last) {
+  const hf_adamw_tensor &t = *job.tensor;
+  const AdamwScalars &s = *job.s;
+  const hf_matrix &weights = t.master.data != nullptr ? t.master : t.parameter;
+  float g_buffer[kSpan];
+  float p_buffer[kSpan];
+  float ready[kSpan];
+  float anchor[kSpan];
+  for (int64_t begin = first; begin < last; begin += kSpan) {
+    const int64_t n = last - begin < kSpan ? last - begin : kSpan;
+    char *written = at(t.parameter, row, begin);
+    char *updated = at(weights, row, begin);
+    const bool direct = weights.dtype == HF_FLOAT32;
+    if (!direct) widen(weights.dtype, updated, n, p_buffer);
+    float *__restrict p = direct ? reinterpret_cast<float *>(updated) : p_buffer;
+    float *__restrict m = reinterpret_cast<float *>(at(t.first_moment, row, begin));
+    float *__restrict v = reinterpret_cast<float *>(at(t.second_moment, row, begin));
+    const float *__restrict g =
+        as_floats(t.gradient.dtype, at(t.gradient, row, begin), n, g_buffer);
+    if (t.basis.data == nullptr && t.pull == 0) {
+#pragma omp simd
+      for (int64_t c = 0; c < n; ++c) {
+        adamw_element(s, job.keep, s.gradient_scale * g[c], 0.0F, p[c], m[c], v[c]);
+      }
+    } else {
+      prepare(job, row, begin, n, g, p, ready, anchor);
+#pragma omp simd
+      for (int64_t c = 0; c < n; ++c) {
+        adamw_element(s, job.keep, ready[c], anchor[c], p[c], m[c], v[c]);
+      }
+    }
+    if (updated != written || !direct) narrow(t.parameter.dtype, p, n, written);
+  }
+}
+
+// In double: no float overflows or rounds away.
+double sum_of_squares(const hf_matrix &a, int64_t row, int64_t first, int64_t last) {
   constexpr int64_t kSums = 32;
   double sums[kSums] = {};
-  int64_t i = 0;
-  for (; i + kSums <= n; i += kSums) {
+  float buffer[kSpan];
+  for (int64_t begin = first; begin < last; begin += kSpan) {
+    const int64_t n = last - begin < kSpan ? last - begin : kSpan;
+    const float *x = as_floats(a.dtype, at(a, row, begin), n, buffer);
+    int64_t i = 0;
+    for (; i + kSums <= n; i += kSums) {
 #pragma omp simd
-    for (int64_t lane = 0; lane < kSums; ++lane) {
-      const double value = static_cast<double>(x[i + lane]);
-      sums[lane] += value * value;
+      for (int64_t lane = 0; lane < kSums; ++lane) {
+        const double value = static_cast<double>(x[i + lane]);
+        sums[lane] += value * value;
+      }
     }
-  }
-  for (; i < n; ++i) {
-    const double value = static_cast<double>(x[i]);
-    sums[0] += value * value;
+    for (; i < n; ++i) {
+      const double value = static_cast<double>(x[i]);
+      sums[0] += value * value;
+    }
   }
   double total = 0;
   for (const double part : sums) {

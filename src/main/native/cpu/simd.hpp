@@ -93,4 +93,29 @@ inline Vec exp_nonpositive(Vec x) {
   return x < lowest ? Vec{} : y;
 }
 
+// tanh x within 2 units in the last place, NaN for NaN: Cephes' tanhf, a polynomial near 0, where
+// the quotient of exponentials would cancel.
+inline Vec tanh(Vec x) {
+  const Bits sign_bit = (Bits{} + 1U) << 31;
+  Bits bits;
+  std::memcpy(&bits, &x, sizeof bits);
+  const Bits sign = bits & sign_bit;
+  bits &= ~sign_bit;
+  Vec magnitude;
+  std::memcpy(&magnitude, &bits, sizeof bits);
+  const Vec t = exp_nonpositive(splat(-2.0F) * magnitude);
+  const Vec far = (splat(1.0F) - t) / (splat(1.0F) + t);
+  std::memcpy(&bits, &far, sizeof bits);
+  bits |= sign;
+  Vec signed_far;
+  std::memcpy(&signed_far, &bits, sizeof bits);
+  const Vec square = x * x;
+  Vec p = splat(-5.70498872745e-3F);
+  p = p * square + splat(2.06390887954e-2F);
+  p = p * square - splat(5.37397155531e-2F);
+  p = p * square + splat(1.33314422036e-1F);
+  p = p * square - splat(3.33332819422e-1F);
+  return magnitude < splat(0.625F) ? p * (square * x) + x : signed_far;
+}
+
 }  // namespace

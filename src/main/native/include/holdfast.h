@@ -3,7 +3,9 @@
  * Every library (libholdfast_cpu, libholdfast_cuda) exports exactly these functions.
  *
  * Conventions
- *   - Matrices are row-major; strides count elements, from one row to the next.
+ *   - Matrices are row-major; strides count elements, from one row to the next. Elements are
+ * float32, bfloat16 or float16, aligned to their size. Everything is computed in float32; what is
+ * written is rounded once, to nearest, ties to even.
  *   - Functions return HF_OK or another status; hf_last_error() then says what was wrong, in the
  *     thread that called. A call that does not return HF_OK for its arguments has written nothing.
  *   - Nothing is allocated behind the caller's back. Where a kernel needs room, this file says how
@@ -17,7 +19,8 @@
  *     threads: the same library on the same machine repeats its results bit for bit.
  *   - NaN and infinity are data, not errors: they reach the output by IEEE rules, and only the
  *     output of their own row where rows are independent. A weight of exactly 0 switches its term
- *     off: it adds nothing to the output, whatever it would have multiplied.
+ *     off: it adds nothing to the output, whatever it would have multiplied. Tensor cores (16-bit
+ * rows against a basis, on the GPU) may turn an infinity into NaN.
  *   - Indices (rows, labels) out of range are HF_INVALID on the CPU. The CUDA library cannot look
  * at them without waiting: it skips such rows, and answers such labels with NaN.
  */
@@ -37,7 +40,7 @@ extern "C" {
 #endif
 
 /* Raised whenever a signature, a struct or a meaning below changes. */
-#define HF_ABI_VERSION 1
+#define HF_ABI_VERSION 2
 
 /* Largest subspace rank k. */
 #define HF_MAX_RANK 1024
@@ -45,7 +48,7 @@ extern "C" {
 enum hf_status {
   HF_OK = 0,
   HF_INVALID = 1,     /* an argument is wrong, whatever the library */
-  HF_UNSUPPORTED = 2, /* a right argument that this library has no code for (a dtype) */
+  HF_UNSUPPORTED = 2, /* a right argument that this library has no code for */
   HF_DEVICE = 3       /* the device or its driver failed, or there is none */
 };
 
@@ -62,17 +65,25 @@ typedef struct hf_matrix {
   int32_t dtype;
 } hf_matrix;
 
-/* One parameter of an AdamW step; a matrix with null data is absent. 264 bytes. */
+/* How rows of logits become a loss. 24 bytes. */
+typedef struct hf_row_loss {
+  double label_smoothing; /* from 0 to 1 */
+  double soft_cap;        /* 0 for none */
+  int32_t direction;      /* hf_kl_direction */
+} hf_row_loss;
+
+/* One parameter of an AdamW step; a matrix with null data is absent. 304 bytes. */
 typedef struct hf_adamw_tensor {
-  hf_matrix parameter;     /* [n, c] updated */
+  hf_matrix parameter;     /* [n, c] written; the weights themselves where there is no master */
   hf_matrix gradient;      /* [n, c] read */
   hf_matrix first_moment;  /* [n, c] updated, float32 */
   hf_matrix second_moment; /* [n, c] updated, float32 */
-  hf_matrix reference;     /* [n, c] that `pull` draws towards; optional */
-  hf_matrix basis;         /* [n, k] orthonormal columns the gradient must not touch; optional */
-  float *scratch;          /* [k * c] where there is a basis, else null */
+  hf_matrix master;    /* [n, c] updated, float32: weights whose rounded copy is the parameter */
+  hf_matrix reference; /* [n, c] that `pull` draws towards; optional */
+  hf_matrix basis;     /* [n, k] orthonormal columns the gradient must not touch; optional */
   double weight_decay;
   double pull;
+  int32_t coupled; /* 1: the pull joins the gradient; 0: it is decoupled, as weight decay is */
 } hf_adamw_tensor;
 
 /* What all tensors of an AdamW step share. 48 bytes. */
@@ -146,33 +157,52 @@ HF_API int32_t hf_constrain(const hf_matrix *g, const hf_matrix *h, const int64_
 
 /* ---- Rows of logits -------------------------------------------------------------------------- */
 
+/* Bytes of scratch, aligned to 64, that hf_ce_kl needs; it leaves nothing there. Negative where
+ * there are no such rows. */
+HF_API int64_t hf_ce_kl_scratch(int64_t rows, int64_t vocabulary);
+
 /* Rows of logits to the gradient of their loss, in place.
- *   L[r] = ce_weight[r] CE(label[r]) + kl_weight[r] KL
+ *   L[i] = ce_weight[i] CE + kl_weight[i] KL                  of row r = rows[i] of Z and R
+ *   p = softmax(cap(Z)), q = softmax(cap(R)), cap(z) = soft_cap tanh(z / soft_cap), or z for 0
+ *   CE = -(1 - label_smoothing) log p[label[i]] - label_smoothing / V sum_j log p[j]
+ *        gradient p - (1 - label_smoothing) onehot - label_smoothing / V
  *   forward: KL(q || p), gradient p - q     reverse: KL(p || q), gradient p (log p - log q - KL)
- * with p = softmax(Z), q = softmax(R).
- * Z: [m, V] logits, overwritten   R: [m, V] reference logits, or null where kl_weight is null
+ *   each gradient times 1 - (cap(z) / soft_cap)^2 where there is a cap
+ * Z: [n, V] logits, overwritten in these rows only   R: [n, V] reference logits of the same dtype,
+ * or null where kl_weight is null   rows: [m], none twice, or null for rows 0 to m - 1 = n - 1
  * labels: [m] below V; a negative label has no cross entropy, and its ce is 0
  * ce, kl: [m] written, unweighted, whatever the weights; kl may be null, and is 0 without R
  * A row whose terms are both off becomes 0. A logit of -inf is probability 0, and 0 log 0 = 0,
- * where a probability may count as 0 when it is less than 2^-126 of its row's largest. NaN or +inf
- * in a row of Z makes its gradient and losses NaN, and so does a row of only -inf; in a row of R,
- * its kl and the gradient of the KL term. Two sweeps (online softmax): reads Z and R twice, the
- * second time mostly from cache, writes Z once: 3 to 5 m V values. */
-HF_API int32_t hf_ce_kl(const hf_matrix *z, const hf_matrix *r, const int64_t *labels,
-                        const float *ce_weight, const float *kl_weight, int32_t direction,
-                        float *ce, float *kl, void *stream);
+ * where a probability may count as 0 when it is less than 2^-126 of its row's largest; with label
+ * smoothing such a logit makes ce infinite. NaN or +inf in a row of Z makes its gradient and losses
+ * NaN, and so does a row of only -inf; in a row of R, its kl and the gradient of the KL term. A
+ * soft cap makes infinities finite: its limits. Two sweeps (online softmax): reads Z and R twice,
+ * the second time mostly from cache, writes Z once: 3 to 5 m V values. */
+HF_API int32_t hf_ce_kl(const hf_matrix *z, const hf_matrix *r, const int64_t *rows, int64_t m,
+                        const int64_t *labels, const float *ce_weight, const float *kl_weight,
+                        const hf_row_loss *loss, float *ce, float *kl, void *scratch, void *stream);
 
 /* ---- Optimizer ------------------------------------------------------------------------------- */
 
+/* Bytes of scratch, aligned to 64, that hf_adamw needs for these tensors; it leaves nothing there.
+ * Looks at their sizes only, not at their data, and is negative where those are wrong. */
+HF_API int64_t hf_adamw_scratch(const hf_adamw_tensor *tensors, int64_t count);
+
 /* One AdamW step over many tensors (Loshchilov and Hutter 2019, as PyTorch computes it).
  *   g = gradient_scale grad;  g -= U (U^T g) where there is a basis
+ *   g += pull (p - ref) where the pull is coupled: Adam's step on grad of pull/2 ||p - ref||^2
  *   m = b1 m + (1-b1) g;  v = b2 v + (1-b2) g^2
- *   p = p (1 - lr decay) - lr (m / (1-b1^t)) / (sqrt(v / (1-b2^t)) + eps) - lr pull (p - ref)
- * Reads 4 and writes 3 values a parameter; the reference adds 1, a basis another read of grad. */
+ *   p = p (1 - lr decay) - lr (m / (1-b1^t)) / (sqrt(v / (1-b2^t)) + eps)
+ *       - lr pull (p - ref) where it is not
+ * p is the master where there is one, and the parameter then its rounded copy. A pull of exactly 0
+ * is off. The basis filters the gradient alone, so that a pull may bring back what it protects.
+ * Reads 4 and writes 3 values a parameter; the reference adds 1, a basis another read of grad, a
+ * master the write of the parameter. */
 HF_API int32_t hf_adamw(const hf_adamw_tensor *tensors, int64_t count, const hf_adamw_step *step,
-                        void *stream);
+                        void *scratch, void *stream);
 
-/* Sum of the squares of many matrices, in double; NaN or infinite where one of them is.
+/* Sum of the squares of many matrices, in double, where no finite float overflows: the result is
+ * not finite if and only if an element is not. It is the norm and the flag, to be read once a step.
  * partials: [HF_NORM_PARTIALS] scratch   result: [1] written
  * Reads everything once. */
 #define HF_NORM_PARTIALS 1024

@@ -25,6 +25,9 @@ import org.junit.jupiter.params.provider.EnumSource;
 /** The native CPU kernels against the reference, and against themselves with other threads. */
 class CpuKernelsTest {
   private static final double TOLERANCE = 1e-5;
+  private static final RowLoss FORWARD = new RowLoss(KlDirection.FORWARD);
+  private static final List<DType> KERNEL_DTYPES =
+      List.of(DType.FLOAT32, DType.BFLOAT16, DType.FLOAT16);
 
   private final Arena arena = Arena.ofConfined();
   private final SplittableRandom random = new SplittableRandom(7);
@@ -38,12 +41,16 @@ class CpuKernelsTest {
   }
 
   private Matrix matrix(long rows, long columns, long padding, double spread) {
+    return matrix(rows, columns, padding, spread, DType.FLOAT32);
+  }
+
+  private Matrix matrix(long rows, long columns, long padding, double spread, DType dtype) {
     long stride = columns + padding;
-    var memory = arena.allocate(ValueLayout.JAVA_FLOAT, Math.max(1, rows * stride));
+    var memory = arena.allocate(Math.max(1, rows * stride) * dtype.bytes(), 4);
     for (long i = 0; i < rows * stride; i++) {
-      memory.setAtIndex(ValueLayout.JAVA_FLOAT, i, (float) (random.nextGaussian() * spread));
+      dtype.set(memory, i, (float) (random.nextGaussian() * spread));
     }
-    return new Matrix(memory, rows, columns, stride, DType.FLOAT32);
+    return new Matrix(memory, rows, columns, stride, dtype);
   }
 
   private Matrix copy(Matrix matrix) {
@@ -107,28 +114,51 @@ class CpuKernelsTest {
   }
 
   private static double get(Matrix m, long i, long j) {
-    return m.data().getAtIndex(ValueLayout.JAVA_FLOAT, i * m.stride() + j);
+    return m.dtype().get(m.data(), i * m.stride() + j);
   }
 
   private static void set(Matrix m, long i, long j, double value) {
-    m.data().setAtIndex(ValueLayout.JAVA_FLOAT, i * m.stride() + j, (float) value);
+    m.dtype().set(m.data(), i * m.stride() + j, (float) value);
   }
 
   private static float[] all(MemorySegment memory) {
     return memory.toArray(ValueLayout.JAVA_FLOAT);
   }
 
-  /** Equal within the tolerance, padding included: nothing may be written there. */
+  private static float[] all(Matrix matrix) {
+    var values = new float[(int) (matrix.data().byteSize() / matrix.dtype().bytes())];
+    for (int i = 0; i < values.length; i++) {
+      values[i] = matrix.dtype().get(matrix.data(), i);
+    }
+    return values;
+  }
+
+  /** A unit in the last place, relative to the number: both sides were rounded once. */
+  private static double rounding(DType dtype) {
+    return switch (dtype) {
+      case BFLOAT16 -> 0x1p-7;
+      case FLOAT16 -> 0x1p-10;
+      default -> 0;
+    };
+  }
+
   private static void assertClose(String what, MemorySegment expected, MemorySegment actual) {
-    float[] e = all(expected);
-    float[] a = all(actual);
+    assertClose(what, all(expected), all(actual), 0);
+  }
+
+  /** Equal within the tolerance, padding included: nothing may be written there. */
+  private static void assertClose(String what, Matrix expected, Matrix actual) {
+    assertClose(what, all(expected), all(actual), rounding(expected.dtype()));
+  }
+
+  private static void assertClose(String what, float[] e, float[] a, double rounding) {
     double largest = 1;
     for (float value : e) {
       largest = Float.isFinite(value) ? Math.max(largest, Math.abs(value)) : largest;
     }
     for (int i = 0; i < e.length; i++) {
       boolean same = Float.isNaN(e[i]) ? Float.isNaN(a[i]) : e[i] == a[i];
-      boolean close = Math.abs(e[i] - a[i]) <= TOLERANCE * largest;
+      boolean close = Math.abs(e[i] - a[i]) <= TOLERANCE * largest + rounding * Math.abs(e[i]);
       assertTrue(same || close, what + " [" + i + "] expected " + e[i] + ", got " + a[i]);
     }
   }
@@ -148,17 +178,23 @@ class CpuKernelsTest {
     "1,300,256,0"
   })
   void projectAblateConstrain(int n, int d, int k, int padding) {
+    for (var dtype : KERNEL_DTYPES) {
+      projectAblateConstrain(n, d, k, padding, dtype);
+    }
+  }
+
+  private void projectAblateConstrain(int n, int d, int k, int padding, DType dtype) {
     var u = basis(d, k, padding);
     for (int m : new int[] {n, Math.max(1, n / 2)}) {
       var rows = m == n ? null : subset(n, m);
-      var h = matrix(n, d, padding, 1);
+      var h = matrix(n, d, padding, 1, dtype);
       var expected = matrix(m, k, padding, 1);
       var actual = copy(expected);
       reference.project(h, rows, u, expected);
       cpu.project(h, rows, u, actual);
-      assertClose("project", expected.data(), actual.data());
+      assertClose("project", expected, actual);
 
-      var g = matrix(n, d, padding, 1);
+      var g = matrix(n, d, padding, 1, dtype);
       var edited = copy(g);
       var c = matrix(m, k, padding, 1);
       var filter = weights(m);
@@ -167,17 +203,18 @@ class CpuKernelsTest {
       var other = floats(new double[m]);
       reference.constrain(g, h, rows, u, c, filter, weight, penalty);
       cpu.constrain(edited, h, rows, u, c, filter, weight, other);
-      assertClose("constrain", g.data(), edited.data());
+      assertClose("constrain", g, edited);
       assertClose("penalty", penalty, other);
+      edited = copy(g);
       reference.constrain(g, h, rows, u, c, null, weight, null);
       cpu.constrain(edited, h, rows, u, c, null, weight, null);
-      assertClose("constrain without filter", g.data(), edited.data());
+      assertClose("constrain without filter", g, edited);
     }
-    var h = matrix(n, d, padding, 1);
+    var h = matrix(n, d, padding, 1, dtype);
     var other = copy(h);
     reference.ablate(h, u);
     cpu.ablate(other, u);
-    assertClose("ablate", h.data(), other.data());
+    assertClose("ablate", h, other);
   }
 
   @Test
@@ -187,7 +224,7 @@ class CpuKernelsTest {
     cpu.ablate(h, u);
     var c = matrix(13, 7, 0, 1);
     reference.project(h, null, u, c);
-    for (float x : all(c.data())) {
+    for (float x : all(c)) {
       assertEquals(0, x, 1e-4);
     }
   }
@@ -198,13 +235,27 @@ class CpuKernelsTest {
     for (int v : new int[] {1, 3, 17, 31, 64, 127, 1000, 1461, 50_257}) {
       int n = v > 10_000 ? 3 : 9;
       for (double spread : new double[] {1, 30}) {
-        compareCeKl(matrix(n, v, v % 5, spread), matrix(n, v, 0, spread), direction, v);
+        compareCeKl(
+            matrix(n, v, v % 5, spread), matrix(n, v, 0, spread), new RowLoss(direction), null);
       }
     }
   }
 
-  private void compareCeKl(Matrix z, Matrix r, KlDirection direction, int v) {
-    int n = (int) z.rows();
+  /** Subset, weights, smoothing and cap at once, in each dtype, to the largest vocabulary. */
+  @ParameterizedTest
+  @CsvSource({"FORWARD,1000", "REVERSE,1000", "FORWARD,127", "REVERSE,3", "REVERSE,262144"})
+  void crossEntropyAndKlWithEveryOption(KlDirection direction, int v) {
+    int n = v > 10_000 ? 3 : 31;
+    var loss = new RowLoss(direction, 0.1, 30);
+    for (var dtype : KERNEL_DTYPES) {
+      compareCeKl(
+          matrix(n, v, 3, 10, dtype), matrix(n, v, 0, 10, dtype), loss, subset(n, n / 2 + 1));
+    }
+  }
+
+  private void compareCeKl(Matrix z, Matrix r, RowLoss loss, MemorySegment rows) {
+    int v = (int) z.columns();
+    int n = rows == null ? (int) z.rows() : (int) (rows.byteSize() / Long.BYTES);
     var labels = arena.allocate(ValueLayout.JAVA_LONG, n);
     for (int i = 0; i < n; i++) {
       labels.setAtIndex(ValueLayout.JAVA_LONG, i, i % 4 == 3 ? -100 : random.nextInt(v));
@@ -217,10 +268,10 @@ class CpuKernelsTest {
       var others = List.of(floats(new double[n]), floats(new double[n]));
       var with = klWeight == null ? null : r;
       reference.crossEntropyKl(
-          expected, with, labels, ceWeight, klWeight, direction, losses.get(0), losses.get(1));
+          expected, with, rows, labels, ceWeight, klWeight, loss, losses.get(0), losses.get(1));
       cpu.crossEntropyKl(
-          actual, with, labels, ceWeight, klWeight, direction, others.get(0), others.get(1));
-      assertClose("gradient of " + v, expected.data(), actual.data());
+          actual, with, rows, labels, ceWeight, klWeight, loss, others.get(0), others.get(1));
+      assertClose("gradient of " + v, expected, actual);
       assertClose("cross entropy of " + v, losses.get(0), others.get(0));
       if (klWeight != null) {
         assertClose("divergence of " + v, losses.get(1), others.get(1));
@@ -243,7 +294,7 @@ class CpuKernelsTest {
       set(r, 6, j, -200 + j);
       set(z, 6, j, -200 + j);
     }
-    compareCeKl(z, r, direction, 37);
+    compareCeKl(z, r, new RowLoss(direction), null);
   }
 
   @Test
@@ -252,7 +303,7 @@ class CpuKernelsTest {
     set(z, 1, 20, Float.NaN);
     var labels = arena.allocate(ValueLayout.JAVA_LONG, 3);
     var ce = floats(0, 0, 0);
-    cpu.crossEntropyKl(z, null, labels, floats(1, 1, 1), null, KlDirection.FORWARD, ce, null);
+    cpu.crossEntropyKl(z, null, null, labels, floats(1, 1, 1), null, FORWARD, ce, null);
     for (int j = 0; j < 40; j++) {
       assertTrue(Double.isFinite(get(z, 0, j)) && Double.isFinite(get(z, 2, j)));
       assertTrue(Double.isNaN(get(z, 1, j)));
@@ -260,7 +311,7 @@ class CpuKernelsTest {
     assertTrue(Float.isNaN(ce.getAtIndex(ValueLayout.JAVA_FLOAT, 1)));
   }
 
-  private List<AdamwTensor> tensors(int seed) {
+  private List<AdamwTensor> tensors(DType dtype) {
     var list = new ArrayList<AdamwTensor>();
     int[][] shapes = {{1, 1}, {3, 17}, {1, 40_000}, {31, 127}, {64, 64}};
     for (int i = 0; i < shapes.length; i++) {
@@ -275,15 +326,14 @@ class CpuKernelsTest {
       boolean options = i % 2 == 1;
       list.add(
           new AdamwTensor(
-              matrix(n, c, 2, 1),
-              matrix(n, c, 0, 1),
+              matrix(n, c, 2, 1, dtype),
+              matrix(n, c, 0, 1, dtype),
               matrix(n, c, 0, 1),
               second,
+              dtype == DType.FLOAT32 ? null : matrix(n, c, 0, 1),
               0.1,
-              options ? matrix(n, c, 3, 1) : null,
-              options ? 0.3 : 0,
-              options ? basis(n, Math.min(3, n), 0) : null,
-              options ? arena.allocate(ValueLayout.JAVA_FLOAT, 3L * c) : null));
+              options ? new AdamwTensor.Pull(matrix(n, c, 3, 1, dtype), 0.3, i == 1) : null,
+              options ? basis(n, Math.min(3, n), 0) : null));
     }
     return list;
   }
@@ -294,16 +344,16 @@ class CpuKernelsTest {
         t.gradient(),
         copy(t.firstMoment()),
         copy(t.secondMoment()),
+        t.master() == null ? null : copy(t.master()),
         t.weightDecay(),
-        t.reference(),
         t.pull(),
-        t.basis(),
-        t.scratch());
+        t.basis());
   }
 
-  @Test
-  void adamwWithEveryOption() {
-    var expected = tensors(1);
+  @ParameterizedTest
+  @EnumSource(names = {"FLOAT32", "BFLOAT16", "FLOAT16"})
+  void adamwWithEveryOption(DType dtype) {
+    var expected = tensors(dtype);
     var actual = expected.stream().map(this::copy).toList();
     for (long step = 1; step <= 3; step++) {
       var constants = new AdamwStep(step, 1e-2, 0.9, 0.95, 1e-8, 0.7);
@@ -311,9 +361,9 @@ class CpuKernelsTest {
       cpu.adamw(actual, constants);
     }
     for (int i = 0; i < expected.size(); i++) {
-      assertClose("p", expected.get(i).parameter().data(), actual.get(i).parameter().data());
-      assertClose("m", expected.get(i).firstMoment().data(), actual.get(i).firstMoment().data());
-      assertClose("v", expected.get(i).secondMoment().data(), actual.get(i).secondMoment().data());
+      assertClose("p", expected.get(i).parameter(), actual.get(i).parameter());
+      assertClose("m", expected.get(i).firstMoment(), actual.get(i).firstMoment());
+      assertClose("v", expected.get(i).secondMoment(), actual.get(i).secondMoment());
     }
   }
 
@@ -340,7 +390,9 @@ class CpuKernelsTest {
     var r = matrix(90, 5000, 0, 3);
     var ones = weights(600);
     var labels = arena.allocate(ValueLayout.JAVA_LONG, 90);
-    var tensors = tensors(2);
+    var tensors = tensors(DType.FLOAT32);
+    var longRow = matrix(4, 200_001, 0, 3, DType.BFLOAT16);
+    var longReference = matrix(4, 200_001, 0, 3, DType.BFLOAT16);
     Function<Consumer<List<MemorySegment>>, List<float[]>> record =
         run -> {
           var out = new ArrayList<MemorySegment>();
@@ -356,12 +408,16 @@ class CpuKernelsTest {
           var logits = copy(z);
           var ce = floats(new double[90]);
           var kl = floats(new double[90]);
-          cpu.crossEntropyKl(logits, r, labels, ones, ones, KlDirection.FORWARD, ce, kl);
+          cpu.crossEntropyKl(logits, r, null, labels, ones, ones, FORWARD, ce, kl);
+          var wide = copy(longRow);
+          var few = floats(new double[4]);
+          var reverse = new RowLoss(KlDirection.REVERSE, 0.1, 20);
+          cpu.crossEntropyKl(wide, longReference, null, labels, ones, ones, reverse, few, few);
           var updated = tensors.stream().map(this::copy).toList();
           cpu.adamw(updated, new AdamwStep(1, 1e-2, 0.9, 0.95, 1e-8, 1));
           out.addAll(List.of(projected.data(), edited.data(), logits.data(), ce, kl));
           updated.forEach(t -> out.add(t.parameter().data()));
-          out.add(floats(cpu.norm(List.of(h, z))));
+          out.addAll(List.of(wide.data(), few, floats(cpu.norm(List.of(h, z)))));
         };
     KernelBackends.threads(1);
     var alone = record.apply(everything);
@@ -390,14 +446,19 @@ class CpuKernelsTest {
             cpu.crossEntropyKl(
                 matrix(4, 4, 0, 1),
                 null,
+                null,
                 outside,
                 weights(4),
                 null,
-                KlDirection.FORWARD,
+                FORWARD,
                 floats(new double[4]),
                 null));
-    var half = new Matrix(arena.allocate(64), 4, 8, 8, DType.BFLOAT16);
-    assertNamed("float32", () -> cpu.ablate(half, basis(8, 2, 0)));
+    var doubles = new Matrix(arena.allocate(256), 4, 8, 8, DType.FLOAT64);
+    assertNamed("h: dtype code 3", () -> cpu.ablate(doubles, basis(8, 2, 0)));
+    var halves = matrix(4, 8, 0, 1, DType.BFLOAT16);
+    assertNamed(
+        "g: has dtype code 1, h has 0",
+        () -> cpu.constrain(halves, h, null, basis(8, 2, 0), c, null, null, null));
   }
 
   private static void assertNamed(String part, Runnable call) {

@@ -82,10 +82,11 @@ class NonFiniteTest {
         .crossEntropyKl(
             z,
             r,
+            null,
             arena.allocate(ValueLayout.JAVA_LONG, n),
             floats(weight),
             klWeight == null ? null : floats(klWeight),
-            direction,
+            new RowLoss(direction),
             ce,
             kl);
     return new Rows(z, ce.toArray(ValueLayout.JAVA_FLOAT), kl.toArray(ValueLayout.JAVA_FLOAT));
@@ -156,10 +157,11 @@ class NonFiniteTest {
         .crossEntropyKl(
             z,
             null,
+            null,
             arena.allocate(ValueLayout.JAVA_LONG, 1),
             floats(0),
             null,
-            KlDirection.FORWARD,
+            new RowLoss(KlDirection.FORWARD),
             ce,
             null);
     assertEquals(0, row(z, 0)[0]);

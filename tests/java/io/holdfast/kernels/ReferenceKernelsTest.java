@@ -73,7 +73,15 @@ class ReferenceKernelsTest {
     var kl = memory(0);
     var labels = MemorySegment.ofArray(new long[] {4});
     kernels.crossEntropyKl(
-        gradient, matrix(1, 11, r), labels, memory(0.3), memory(0.7), direction, ce, kl);
+        gradient,
+        matrix(1, 11, r),
+        null,
+        labels,
+        memory(0.3),
+        memory(0.7),
+        new RowLoss(direction),
+        ce,
+        kl);
     double step = 1e-5;
     for (int j = 0; j < z.length; j++) {
       double[] up = z.clone();
@@ -148,6 +156,81 @@ class ReferenceKernelsTest {
     assertEquals(expected, get(p, 0, 0), 1e-6);
   }
 
+  /** Label smoothing and the cap: the gradient is the slope of the loss that the kernel reports. */
+  @ParameterizedTest
+  @EnumSource(KlDirection.class)
+  void smoothedAndCappedByCentralDifferences(KlDirection direction) {
+    var random = new SplittableRandom(3);
+    double[] z = gaussian(random, 7);
+    double[] r = gaussian(random, 7);
+    var loss = new RowLoss(direction, 0.2, 1.5);
+    for (int j = 0; j < z.length; j++) {
+      double[] up = z.clone();
+      double[] down = z.clone();
+      up[j] += 1e-2;
+      down[j] -= 1e-2;
+      double slope = (weighted(up, r, loss) - weighted(down, r, loss)) / 2e-2;
+      var gradient = matrix(1, 7, z);
+      weighted(gradient, r, loss);
+      assertEquals(slope, get(gradient, 0, j), 2e-4);
+    }
+  }
+
+  private double weighted(double[] z, double[] r, RowLoss loss) {
+    return weighted(matrix(1, 7, z), r, loss);
+  }
+
+  private double weighted(Matrix z, double[] r, RowLoss loss) {
+    var ce = memory(0);
+    var kl = memory(0);
+    var labels = MemorySegment.ofArray(new long[] {4});
+    kernels.crossEntropyKl(
+        z, matrix(1, 7, r), null, labels, memory(0.5), memory(0.25), loss, ce, kl);
+    return 0.5 * ce.get(ValueLayout.JAVA_FLOAT_UNALIGNED, 0)
+        + 0.25 * kl.get(ValueLayout.JAVA_FLOAT_UNALIGNED, 0);
+  }
+
+  /** torch.nn.functional.cross_entropy of (1, 2, 4), label 1, label_smoothing 0.3. */
+  @Test
+  void labelSmoothingAsPyTorchHasIt() {
+    var ce = memory(0);
+    kernels.crossEntropyKl(
+        matrix(1, 3, 1, 2, 4),
+        null,
+        null,
+        MemorySegment.ofArray(new long[] {1}),
+        memory(1),
+        null,
+        new RowLoss(KlDirection.FORWARD, 0.3, 0),
+        ce,
+        null);
+    assertEquals(2.0698461, ce.get(ValueLayout.JAVA_FLOAT_UNALIGNED, 0), 1e-6);
+  }
+
+  /** A first step: m / sqrt(v) is the gradient's sign, so only its direction shows. */
+  @Test
+  void aCoupledPullJoinsTheGradientAndADecoupledOneDoesNot() {
+    for (boolean coupled : new boolean[] {true, false}) {
+      var p = matrix(1, 2, 1, 1);
+      var pull = new AdamwTensor.Pull(matrix(1, 2, 3, 1), 0.5, coupled);
+      kernels.adamw(
+          List.of(
+              new AdamwTensor(
+                  p,
+                  matrix(1, 2, 0.25, 0.25),
+                  matrix(1, 2, 0, 0),
+                  matrix(1, 2, 0, 0),
+                  null,
+                  0,
+                  pull,
+                  null)),
+          new AdamwStep(1, 0.1, 0.9, 0.99, 1e-8, 1));
+      // Coupled: 0.25 + 0.5 (1 - 3) is negative. Decoupled: -0.1, and 0.1 * 0.5 * 2 back.
+      assertEquals(coupled ? 1.1 : 1.0, get(p, 0, 0), 1e-6);
+      assertEquals(0.9, get(p, 0, 1), 1e-6);
+    }
+  }
+
   @Test
   void aBasisKeepsTheUpdateOutOfIt() {
     var p = matrix(2, 1, 1, 1);
@@ -158,11 +241,10 @@ class ReferenceKernelsTest {
                 matrix(2, 1, 3, 4),
                 matrix(2, 1, 0, 0),
                 matrix(2, 1, 0, 0),
-                0,
                 null,
                 0,
-                matrix(2, 1, 1, 0),
-                memory(0))),
+                null,
+                matrix(2, 1, 1, 0))),
         new AdamwStep(1, 0.1, 0.9, 0.99, 1e-8, 1));
     assertEquals(1, get(p, 0, 0), 1e-7);
     assertEquals(0.9, get(p, 1, 0), 1e-6);

@@ -1,55 +1,59 @@
 package io.holdfast.kernels;
 
-import java.lang.foreign.MemorySegment;
-
 /**
  * One parameter of an AdamW step. All matrices have the parameter's shape.
  *
- * @param parameter updated
+ * @param parameter the weights, or their rounded copy where there is a master
  * @param gradient read
  * @param firstMoment updated, float32
  * @param secondMoment updated, float32
+ * @param master float32 weights that are updated in place of a narrower parameter, or null
  * @param weightDecay decoupled decay
- * @param reference weights that {@code pull} draws towards, or null
- * @param pull strength of the pull, 0 for none
+ * @param pull towards other weights, or null
  * @param basis {@code [rows, k]} orthonormal columns that the gradient must not touch (a residual
  *     writer's output space), or null
- * @param scratch float32 {@code [k * columns]} where there is a basis, else null
  */
 public record AdamwTensor(
     Matrix parameter,
     Matrix gradient,
     Matrix firstMoment,
     Matrix secondMoment,
+    Matrix master,
     double weightDecay,
-    Matrix reference,
-    double pull,
-    Matrix basis,
-    MemorySegment scratch) {
+    Pull pull,
+    Matrix basis) {
+  /**
+   * A pull towards the weights that training started from.
+   *
+   * @param reference those weights
+   * @param strength of {@code strength/2 ||p - reference||^2}
+   * @param coupled whether the pull joins the gradient and passes through the moments, as the loss
+   *     would; else it acts on the weights alone, as AdamW's decay does
+   */
+  public record Pull(Matrix reference, double strength, boolean coupled) {}
+
   /** Checks that the shapes agree. */
   public AdamwTensor {
     same(parameter, gradient, "gradient");
     same(parameter, firstMoment, "first moment");
     same(parameter, secondMoment, "second moment");
-    if (reference != null) {
-      same(parameter, reference, "reference");
-    } else if (pull != 0) {
-      throw new IllegalArgumentException("a pull needs the reference weights it pulls to");
+    if (master != null) {
+      same(parameter, master, "master");
     }
-    if (basis != null) {
-      long need = basis.columns() * parameter.columns() * Float.BYTES;
-      if (basis.rows() != parameter.rows() || scratch == null || scratch.byteSize() < need) {
-        throw new IllegalArgumentException(
-            "a basis has one row per row of the parameter (%d, not %d) and %d bytes of scratch"
-                .formatted(parameter.rows(), basis.rows(), need));
-      }
+    if (pull != null) {
+      same(parameter, pull.reference(), "reference");
+    }
+    if (basis != null && basis.rows() != parameter.rows()) {
+      throw new IllegalArgumentException(
+          "a basis has one row per row of the parameter: %d, not %d"
+              .formatted(parameter.rows(), basis.rows()));
     }
   }
 
   /** A parameter with nothing but its moments. */
   public static AdamwTensor plain(
       Matrix parameter, Matrix gradient, Matrix first, Matrix second, double weightDecay) {
-    return new AdamwTensor(parameter, gradient, first, second, weightDecay, null, 0, null, null);
+    return new AdamwTensor(parameter, gradient, first, second, null, weightDecay, null, null);
   }
 
   private static void same(Matrix parameter, Matrix other, String name) {

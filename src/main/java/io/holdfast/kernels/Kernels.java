@@ -6,9 +6,10 @@ import java.util.List;
 /**
  * The operations Holdfast exists for, each with one meaning on every back end.
  *
- * <p>Matrices are row-major with a stride in elements. Reductions accumulate in float32 or wider,
- * and results do not depend on the number of threads. Non-finite input is not an error: it reaches
- * the output by IEEE rules, in its own row only where rows are independent.
+ * <p>Matrices are row-major with a stride in elements; float32, bfloat16 or float16, computed in
+ * float32 and rounded once on writing, to nearest. Reductions accumulate in float32 or wider, and
+ * results do not depend on the number of threads. Non-finite input is not an error: it reaches the
+ * output by IEEE rules, in its own row only where rows are independent.
  *
  * @see ReferenceKernels the oracle: plain Java in double precision
  */
@@ -75,28 +76,32 @@ public interface Kernels {
    * Turns rows of logits into the gradient of their loss, in place:
    *
    * <pre>
-   * L[r] = ceWeight[r] * -log p[label] + klWeight[r] * KL
-   * Z[r] <- dL[r]/dZ[r]
+   * L[i] = ceWeight[i] CE + klWeight[i] KL     of row r = rows[i]
+   * Z[r] <- dL[i]/dZ[r]
+   * CE = -(1 - s) log p[label] - s/V sum_j log p[j]
    * </pre>
    *
-   * with {@code p = softmax(Z)}, {@code q = softmax(R)}.
+   * with {@code p = softmax(cap(Z))}, {@code q = softmax(cap(R))} and the label smoothing {@code s}
+   * and soft cap of the loss.
    *
-   * @param z {@code [m, V]} logits, overwritten by their gradient
-   * @param reference {@code [m, V]} reference logits, or null where no row has a KL weight
+   * @param z {@code [n, V]} logits, overwritten by their gradient in the selected rows
+   * @param reference {@code [n, V]} reference logits, or null where no row has a KL weight
+   * @param rows the rows to work on, int64 {@code [m]} exactly, none twice, or null for all
    * @param labels int64 {@code [m]}; a negative label takes no part in the cross entropy
    * @param ceWeight float32 {@code [m]}
    * @param klWeight float32 {@code [m]}, or null for 0
-   * @param ce float32 {@code [m]} written with {@code -log p[label]} (unweighted; 0 for a negative
-   *     label)
+   * @param loss direction, label smoothing and soft cap
+   * @param ce float32 {@code [m]} written with CE (unweighted; 0 for a negative label)
    * @param kl float32 {@code [m]} written with the divergence (unweighted), or null
    */
   void crossEntropyKl(
       Matrix z,
       Matrix reference,
+      MemorySegment rows,
       MemorySegment labels,
       MemorySegment ceWeight,
       MemorySegment klWeight,
-      KlDirection direction,
+      RowLoss loss,
       MemorySegment ce,
       MemorySegment kl);
 
@@ -105,11 +110,14 @@ public interface Kernels {
    *
    * <pre>
    * g <- gradientScale * g;  g <- g - U (U^T g) where the tensor has a basis
-   * p <- p (1 - lr decay);  m <- b1 m + (1-b1) g;  v <- b2 v + (1-b2) g^2
-   * p <- p - lr (m / (1-b1^t)) / (sqrt(v / (1-b2^t)) + eps) - lr pull (p_before - reference)
+   * g <- g + strength (p - reference) where its pull is coupled
+   * m <- b1 m + (1-b1) g;  v <- b2 v + (1-b2) g^2
+   * p <- p (1 - lr decay) - lr (m / (1-b1^t)) / (sqrt(v / (1-b2^t)) + eps)
+   *      - lr strength (p - reference) where its pull is decoupled
    * </pre>
    *
-   * The gradient itself is left as it was.
+   * with p before the step on the right. Where there is a master, p is the master and the parameter
+   * its rounded copy. The gradient itself is left as it was.
    */
   void adamw(List<AdamwTensor> tensors, AdamwStep step);
 

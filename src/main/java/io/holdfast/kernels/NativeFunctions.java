@@ -21,7 +21,7 @@ import java.lang.invoke.MethodHandle;
  */
 final class NativeFunctions {
   /** {@code HF_ABI_VERSION} that this class was written against. */
-  private static final int ABI_VERSION = 1;
+  private static final int ABI_VERSION = 2;
 
   /** {@code HF_DEVICE}. */
   private static final int DEVICE = 3;
@@ -34,7 +34,7 @@ final class NativeFunctions {
   private static final MethodHandle ALLOCATE = handle(JAVA_INT, JAVA_LONG, ADDRESS);
   private static final MethodHandle RELEASE = handle(JAVA_INT, ADDRESS);
   private static final MethodHandle COPY = handle(JAVA_INT, ADDRESS, ADDRESS, JAVA_LONG, ADDRESS);
-  private static final MethodHandle SUBSPACE_SCRATCH = handle(JAVA_LONG, JAVA_LONG, JAVA_LONG);
+  private static final MethodHandle SIZE_OF_TWO = handle(JAVA_LONG, JAVA_LONG, JAVA_LONG);
   private static final MethodHandle PROJECT =
       handle(JAVA_INT, ADDRESS, ADDRESS, ADDRESS, ADDRESS, ADDRESS, ADDRESS);
   private static final MethodHandle ABLATE = handle(JAVA_INT, ADDRESS, ADDRESS, ADDRESS, ADDRESS);
@@ -44,9 +44,11 @@ final class NativeFunctions {
           ADDRESS);
   private static final MethodHandle CE_KL =
       handle(
-          JAVA_INT, ADDRESS, ADDRESS, ADDRESS, ADDRESS, ADDRESS, JAVA_INT, ADDRESS, ADDRESS,
-          ADDRESS);
-  private static final MethodHandle ADAMW = handle(JAVA_INT, ADDRESS, JAVA_LONG, ADDRESS, ADDRESS);
+          JAVA_INT, ADDRESS, ADDRESS, ADDRESS, JAVA_LONG, ADDRESS, ADDRESS, ADDRESS, ADDRESS,
+          ADDRESS, ADDRESS, ADDRESS, ADDRESS);
+  private static final MethodHandle ADAMW_SCRATCH = handle(JAVA_LONG, ADDRESS, JAVA_LONG);
+  private static final MethodHandle ADAMW =
+      handle(JAVA_INT, ADDRESS, JAVA_LONG, ADDRESS, ADDRESS, ADDRESS);
   private static final MethodHandle SUM_OF_SQUARES =
       handle(JAVA_INT, ADDRESS, JAVA_LONG, ADDRESS, ADDRESS, ADDRESS);
 
@@ -62,7 +64,9 @@ final class NativeFunctions {
   private final MemorySegment project;
   private final MemorySegment ablate;
   private final MemorySegment constrain;
+  private final MemorySegment ceKlScratch;
   private final MemorySegment ceKl;
+  private final MemorySegment adamwScratch;
   private final MemorySegment adamw;
   private final MemorySegment sumOfSquares;
 
@@ -80,7 +84,9 @@ final class NativeFunctions {
     project = find(library, "hf_project");
     ablate = find(library, "hf_ablate");
     constrain = find(library, "hf_constrain");
+    ceKlScratch = find(library, "hf_ce_kl_scratch");
     ceKl = find(library, "hf_ce_kl");
+    adamwScratch = find(library, "hf_adamw_scratch");
     adamw = find(library, "hf_adamw");
     sumOfSquares = find(library, "hf_sum_of_squares");
     int found = number(version);
@@ -143,14 +149,33 @@ final class NativeFunctions {
   }
 
   long subspaceScratch(long d, long k) {
-    long bytes;
+    return bytes(subspaceScratch, d, k);
+  }
+
+  long ceKlScratch(long rows, long vocabulary) {
+    return bytes(ceKlScratch, rows, vocabulary);
+  }
+
+  long adamwScratch(MemorySegment tensors, long count) {
     try {
-      bytes = (long) SUBSPACE_SCRATCH.invokeExact(subspaceScratch, d, k);
+      return bytes((long) ADAMW_SCRATCH.invokeExact(adamwScratch, tensors, count));
     } catch (Throwable e) {
       throw unchecked(e);
     }
-    check((int) Math.max(0, -bytes));
-    return bytes;
+  }
+
+  private long bytes(MemorySegment function, long a, long b) {
+    try {
+      return bytes((long) SIZE_OF_TWO.invokeExact(function, a, b));
+    } catch (Throwable e) {
+      throw unchecked(e);
+    }
+  }
+
+  /** A size, or the negative of a status. */
+  private long bytes(long answer) {
+    check((int) Math.max(0, -answer));
+    return answer;
   }
 
   void project(
@@ -199,26 +224,35 @@ final class NativeFunctions {
   void ceKl(
       MemorySegment z,
       MemorySegment reference,
+      MemorySegment rows,
+      long m,
       MemorySegment labels,
       MemorySegment ceWeight,
       MemorySegment klWeight,
-      int direction,
+      MemorySegment loss,
       MemorySegment ce,
       MemorySegment kl,
+      MemorySegment scratch,
       MemorySegment stream) {
     try {
       check(
           (int)
               CE_KL.invokeExact(
-                  ceKl, z, reference, labels, ceWeight, klWeight, direction, ce, kl, stream));
+                  ceKl, z, reference, rows, m, labels, ceWeight, klWeight, loss, ce, kl, scratch,
+                  stream));
     } catch (Throwable e) {
       throw unchecked(e);
     }
   }
 
-  void adamw(MemorySegment tensors, long count, MemorySegment step, MemorySegment stream) {
+  void adamw(
+      MemorySegment tensors,
+      long count,
+      MemorySegment step,
+      MemorySegment scratch,
+      MemorySegment stream) {
     try {
-      check((int) ADAMW.invokeExact(adamw, tensors, count, step, stream));
+      check((int) ADAMW.invokeExact(adamw, tensors, count, step, scratch, stream));
     } catch (Throwable e) {
       throw unchecked(e);
     }

@@ -20,7 +20,8 @@ import java.util.function.Supplier;
  */
 public final class NativeKernels implements Kernels {
   private static final long MATRIX = 40;
-  private static final long ADAMW_TENSOR = 6 * MATRIX + 24;
+  private static final long ADAMW_TENSOR = 7 * MATRIX + 24;
+  private static final long ROW_LOSS = 24;
   private static final long ADAMW_STEP = 48;
   private static final long NORM_PARTIALS = 1024;
 
@@ -131,22 +132,27 @@ public final class NativeKernels implements Kernels {
   public void crossEntropyKl(
       Matrix z,
       Matrix reference,
+      MemorySegment rows,
       MemorySegment labels,
       MemorySegment ceWeight,
       MemorySegment klWeight,
-      KlDirection direction,
+      RowLoss loss,
       MemorySegment ce,
       MemorySegment kl) {
+    long m = rows == null ? z.rows() : rows.byteSize() / Long.BYTES;
     try (var arena = Arena.ofConfined()) {
       functions.ceKl(
           struct(arena, z),
           reference == null ? MemorySegment.NULL : struct(arena, reference),
-          vector("labels", labels, z.rows(), Long.BYTES),
-          vector("ceWeight", ceWeight, z.rows(), Float.BYTES),
-          vector("klWeight", klWeight, z.rows(), Float.BYTES),
-          direction == KlDirection.REVERSE ? 1 : 0,
-          vector("ce", ce, z.rows(), Float.BYTES),
-          vector("kl", kl, z.rows(), Float.BYTES),
+          vector("rows", rows, m, Long.BYTES),
+          m,
+          vector("labels", labels, m, Long.BYTES),
+          vector("ceWeight", ceWeight, m, Float.BYTES),
+          vector("klWeight", klWeight, m, Float.BYTES),
+          struct(arena, loss),
+          vector("ce", ce, m, Float.BYTES),
+          vector("kl", kl, m, Float.BYTES),
+          scratch(functions.ceKlScratch(m, z.columns())),
           stream.get());
     }
   }
@@ -165,7 +171,8 @@ public final class NativeKernels implements Kernels {
       shared.set(JAVA_DOUBLE, 24, step.beta2());
       shared.set(JAVA_DOUBLE, 32, step.eps());
       shared.set(JAVA_DOUBLE, 40, step.gradientScale());
-      functions.adamw(array, (long) tensors.size(), shared, stream.get());
+      var room = scratch(functions.adamwScratch(array, tensors.size()));
+      functions.adamw(array, tensors.size(), shared, room, stream.get());
     }
   }
 
@@ -219,6 +226,14 @@ public final class NativeKernels implements Kernels {
     return struct;
   }
 
+  private static MemorySegment struct(Arena arena, RowLoss loss) {
+    var struct = arena.allocate(ROW_LOSS, 8);
+    struct.set(JAVA_DOUBLE, 0, loss.labelSmoothing());
+    struct.set(JAVA_DOUBLE, 8, loss.softCap());
+    struct.set(JAVA_INT, 16, loss.direction() == KlDirection.REVERSE ? 1 : 0);
+    return struct;
+  }
+
   private static void put(MemorySegment struct, Matrix matrix) {
     struct.set(ADDRESS, 0, matrix.data());
     struct.set(JAVA_LONG, 8, matrix.rows());
@@ -232,14 +247,17 @@ public final class NativeKernels implements Kernels {
     put(struct.asSlice(MATRIX), tensor.gradient());
     put(struct.asSlice(2 * MATRIX), tensor.firstMoment());
     put(struct.asSlice(3 * MATRIX), tensor.secondMoment());
-    if (tensor.reference() != null) {
-      put(struct.asSlice(4 * MATRIX), tensor.reference());
+    if (tensor.master() != null) {
+      put(struct.asSlice(4 * MATRIX), tensor.master());
     }
     if (tensor.basis() != null) {
-      put(struct.asSlice(5 * MATRIX), tensor.basis());
-      struct.set(ADDRESS, 6 * MATRIX, tensor.scratch());
+      put(struct.asSlice(6 * MATRIX), tensor.basis());
     }
-    struct.set(JAVA_DOUBLE, 6 * MATRIX + 8, tensor.weightDecay());
-    struct.set(JAVA_DOUBLE, 6 * MATRIX + 16, tensor.pull());
+    struct.set(JAVA_DOUBLE, 7 * MATRIX, tensor.weightDecay());
+    if (tensor.pull() != null) {
+      put(struct.asSlice(5 * MATRIX), tensor.pull().reference());
+      struct.set(JAVA_DOUBLE, 7 * MATRIX + 8, tensor.pull().strength());
+      struct.set(JAVA_INT, 7 * MATRIX + 16, tensor.pull().coupled() ? 1 : 0);
+    }
   }
 }

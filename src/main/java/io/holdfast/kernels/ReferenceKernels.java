@@ -6,7 +6,7 @@ import java.util.List;
 
 /**
  * The kernels as their formulas say, in plain Java and double precision: slow, obviously right, and
- * the oracle of every other back end. Works on float32 memory.
+ * the oracle of every other back end.
  */
 public final class ReferenceKernels implements Kernels {
   private static final ValueLayout.OfFloat FLOAT = ValueLayout.JAVA_FLOAT_UNALIGNED;
@@ -69,38 +69,59 @@ public final class ReferenceKernels implements Kernels {
   public void crossEntropyKl(
       Matrix z,
       Matrix reference,
+      MemorySegment rows,
       MemorySegment labels,
       MemorySegment ceWeight,
       MemorySegment klWeight,
-      KlDirection direction,
+      RowLoss loss,
       MemorySegment ce,
       MemorySegment kl) {
-    for (long r = 0; r < z.rows(); r++) {
-      double[] logP = logSoftmax(z, r);
-      double[] logQ = reference == null ? logP : logSoftmax(reference, r);
-      double divergence = divergence(logP, logQ, direction);
-      long label = labels.get(LONG, r * Long.BYTES);
-      ce.set(FLOAT, r * Float.BYTES, (float) (label < 0 ? 0 : -logP[(int) label]));
+    long m = rows == null ? z.rows() : rows.byteSize() / Long.BYTES;
+    for (long i = 0; i < m; i++) {
+      long r = row(rows, i);
+      double[] capped = capped(z, r, loss.softCap());
+      double[] logP = logSoftmax(capped);
+      double[] logQ = reference == null ? logP : logSoftmax(capped(reference, r, loss.softCap()));
+      double divergence = divergence(logP, logQ, loss.direction());
+      long label = labels.get(LONG, i * Long.BYTES);
+      ce.set(FLOAT, i * Float.BYTES, (float) crossEntropy(logP, label, loss.labelSmoothing()));
       if (kl != null) {
-        kl.set(FLOAT, r * Float.BYTES, (float) divergence);
+        kl.set(FLOAT, i * Float.BYTES, (float) divergence);
       }
       for (int j = 0; j < logP.length; j++) {
         double p = Math.exp(logP[j]);
-        double fromLabel = label < 0 ? 0 : times(ceWeight, r, p - (j == label ? 1 : 0));
+        double wanted =
+            (j == label ? 1 - loss.labelSmoothing() : 0) + loss.labelSmoothing() / logP.length;
+        double fromLabel = label < 0 ? 0 : times(ceWeight, i, p - wanted);
         double fromReference =
-            switch (direction) {
+            switch (loss.direction()) {
               case FORWARD -> p - Math.exp(logQ[j]);
               case REVERSE -> p == 0 ? 0 : p * (logP[j] - logQ[j] - divergence);
-              case null -> 0;
             };
-        set(z, r, j, fromLabel + times(klWeight, r, fromReference));
+        double gradient = fromLabel + times(klWeight, i, fromReference);
+        if (loss.softCap() != 0 && gradient != 0) {
+          double ofCap = capped[j] / loss.softCap();
+          gradient *= 1 - ofCap * ofCap;
+        }
+        set(z, r, j, gradient);
       }
     }
   }
 
+  private static double crossEntropy(double[] logP, long label, double smoothing) {
+    if (label < 0) {
+      return 0;
+    }
+    double ce = smoothing == 1 ? 0 : -(1 - smoothing) * logP[(int) label];
+    for (int j = 0; smoothing != 0 && j < logP.length; j++) {
+      ce -= smoothing / logP.length * logP[j];
+    }
+    return ce;
+  }
+
   private static double divergence(double[] logP, double[] logQ, KlDirection direction) {
     double sum = 0;
-    for (int j = 0; j < logP.length && direction != null; j++) {
+    for (int j = 0; j < logP.length; j++) {
       boolean forward = direction == KlDirection.FORWARD;
       double from = forward ? logQ[j] : logP[j];
       double to = forward ? logP[j] : logQ[j];
@@ -117,20 +138,27 @@ public final class ReferenceKernels implements Kernels {
     for (var tensor : tensors) {
       double[][] gradient = filtered(tensor, step.gradientScale());
       var p = tensor.parameter();
+      var weights = tensor.master() != null ? tensor.master() : p;
+      var pull = tensor.pull();
       for (int i = 0; i < p.rows(); i++) {
         for (int j = 0; j < p.columns(); j++) {
           double g = gradient[i][j];
-          double before = get(p, i, j);
+          double before = get(weights, i, j);
+          double away = pull == null ? 0 : before - get(pull.reference(), i, j);
+          if (pull != null && pull.coupled()) {
+            g += pull.strength() == 0 ? 0 : pull.strength() * away;
+          }
           double m = step.beta1() * get(tensor.firstMoment(), i, j) + (1 - step.beta1()) * g;
           double v = step.beta2() * get(tensor.secondMoment(), i, j) + (1 - step.beta2()) * g * g;
           double after = before * (1 - step.lr() * tensor.weightDecay());
           after -=
               step.lr() * (m / firstCorrection) / (Math.sqrt(v / secondCorrection) + step.eps());
-          if (tensor.reference() != null) {
-            after -= step.lr() * tensor.pull() * (before - get(tensor.reference(), i, j));
+          if (pull != null && !pull.coupled()) {
+            after -= pull.strength() == 0 ? 0 : step.lr() * pull.strength() * away;
           }
           set(tensor.firstMoment(), i, j, m);
           set(tensor.secondMoment(), i, j, v);
+          set(weights, i, j, after);
           set(p, i, j, after);
         }
       }
@@ -199,20 +227,28 @@ public final class ReferenceKernels implements Kernels {
     }
   }
 
-  private static double[] logSoftmax(Matrix z, long row) {
+  /** The logits of a row as the loss sees them. */
+  private static double[] capped(Matrix z, long row, double cap) {
     var values = new double[Math.toIntExact(z.columns())];
-    double largest = Double.NEGATIVE_INFINITY;
     for (int j = 0; j < values.length; j++) {
-      values[j] = get(z, row, j);
-      largest = Math.max(largest, values[j]);
+      double x = get(z, row, j);
+      values[j] = cap == 0 ? x : cap * Math.tanh(x / cap);
+    }
+    return values;
+  }
+
+  private static double[] logSoftmax(double[] logits) {
+    double largest = Double.NEGATIVE_INFINITY;
+    for (double value : logits) {
+      largest = Math.max(largest, value);
     }
     double sum = 0;
-    for (double value : values) {
+    for (double value : logits) {
       sum += Math.exp(value - largest);
     }
-    double logSum = largest + Math.log(sum);
+    var values = new double[logits.length];
     for (int j = 0; j < values.length; j++) {
-      values[j] -= logSum;
+      values[j] = logits[j] - (largest + Math.log(sum));
     }
     return values;
   }
@@ -228,10 +264,10 @@ public final class ReferenceKernels implements Kernels {
   }
 
   private static double get(Matrix matrix, long i, long j) {
-    return matrix.data().get(FLOAT, (i * matrix.stride() + j) * Float.BYTES);
+    return matrix.dtype().get(matrix.data(), i * matrix.stride() + j);
   }
 
   private static void set(Matrix matrix, long i, long j, double value) {
-    matrix.data().set(FLOAT, (i * matrix.stride() + j) * Float.BYTES, (float) value);
+    matrix.dtype().set(matrix.data(), i * matrix.stride() + j, (float) value);
   }
 }

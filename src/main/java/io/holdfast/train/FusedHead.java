@@ -4,6 +4,7 @@ import static org.bytedeco.pytorch.global.torch.mm;
 
 import io.holdfast.kernels.Kernels;
 import io.holdfast.kernels.Kernels.KlDirection;
+import io.holdfast.kernels.RowLoss;
 import io.holdfast.torch.NoGrad;
 import io.holdfast.torch.Scope;
 import io.holdfast.torch.Tensors;
@@ -137,10 +138,11 @@ public final class FusedHead {
     kernels.crossEntropyKl(
         Tensors.matrix(logits),
         referenceLogits == null ? null : Tensors.matrix(referenceLogits),
+        null,
         labels,
         ceWeight,
         klWeight,
-        direction,
+        new RowLoss(direction),
         ce,
         kl);
     if (bent != null) {
