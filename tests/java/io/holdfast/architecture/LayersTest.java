@@ -21,7 +21,7 @@ class LayersTest {
   private static final List<List<String>> LAYERS =
       List.of(
           List.of("cli"),
-          List.of("report", "train", "attack", "eval"),
+          List.of("report", "bench", "train", "attack", "eval"),
           List.of("guard", "risk", "geometry"),
           List.of("model", "world"),
           List.of("data", "text", "checkpoint"),

@@ -1,6 +1,7 @@
 package io.holdfast.cli;
 
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
@@ -17,6 +18,18 @@ final class Machine {
   /** The first line with a word in it that a tool prints, or nothing where it is not there. */
   static Optional<String> tool(String word, String... command) {
     return lines(command).stream().filter(line -> line.contains(word)).findFirst();
+  }
+
+  /** The processor's name, where the system says it. */
+  static Optional<String> processor() {
+    try (var lines = Files.lines(Path.of("/proc/cpuinfo"))) {
+      return lines
+          .filter(line -> line.startsWith("model name"))
+          .map(line -> line.substring(line.indexOf(':') + 1).strip())
+          .findFirst();
+    } catch (IOException | UncheckedIOException e) {
+      return Optional.empty();
+    }
   }
 
   /** NVIDIA GPUs with memory and driver, a line each. */

@@ -1,0 +1,141 @@
+package io.holdfast.cli;
+
+import io.holdfast.bench.Ceiling;
+import io.holdfast.bench.KernelBench;
+import io.holdfast.bench.Measurement;
+import io.holdfast.bench.Sizes;
+import io.holdfast.checkpoint.AtomicFile;
+import io.holdfast.kernels.KernelBackends;
+import io.holdfast.kernels.NativeKernels;
+import io.holdfast.report.Table;
+import io.holdfast.torch.Threads;
+import java.nio.file.Path;
+import java.time.LocalDate;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import java.util.Optional;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Spec;
+
+/** Measurements of this machine. */
+@Command(
+    name = "bench",
+    description = "Measure the kernels on this machine.",
+    subcommands = Bench.OfKernels.class,
+    synopsisSubcommandLabel = "WHAT")
+final class Bench implements Runnable {
+  @Spec private CommandSpec spec;
+
+  @Override
+  public void run() {
+    throw new picocli.CommandLine.ParameterException(
+        spec.commandLine(), "bench: say what to measure: bench kernels");
+  }
+
+  /** {@code bench kernels}. */
+  @Command(
+      name = "kernels",
+      description = {
+        "Measure copy bandwidth and matrix rate, then each kernel's time, its share of what those",
+        "allow, and how many times faster it is than LibTorch's operations. Wants an idle machine."
+      })
+  static final class OfKernels implements Runnable {
+    @Spec private CommandSpec spec;
+
+    @Option(
+        names = "--csv",
+        paramLabel = "FILE",
+        description = "Also write the results, with hardware, date and versions.")
+    private Path csv;
+
+    @Option(names = "--quick", description = "Small sizes, to see that all runs: seconds.")
+    private boolean quick;
+
+    @Override
+    public void run() {
+      var sizes = quick ? Sizes.quick() : Sizes.full();
+      var kernels = KernelBackends.select(Optional.empty());
+      var ceiling = Ceiling.measure(sizes.budget());
+      var found = new ArrayList<Measurement>();
+      KernelBench.run(kernels, sizes, ceiling, found::add);
+      var out = spec.commandLine().getOut();
+      out.println(machine(kernels.name()));
+      out.printf(
+          Locale.ROOT,
+          "copy %.1f GB/s, float32 matrix product %.0f GFLOP/s%n%n",
+          ceiling.bandwidth() / 1e9,
+          ceiling.arithmetic() / 1e9);
+      out.print(table(found).markdown());
+      if (csv != null) {
+        AtomicFile.write(csv, csv(found, ceiling, kernels.name()));
+      }
+    }
+
+    private static String machine(String kernels) {
+      return "%s, %d cores, %s; holdfast %s, LibTorch %s with %d threads, Java %s; kernels %s; %s"
+          .formatted(
+              processor(),
+              Runtime.getRuntime().availableProcessors(),
+              System.getProperty("os.name"),
+              Version.ofHoldfast(),
+              Version.ofLibTorch(),
+              Threads.get(),
+              System.getProperty("java.version"),
+              KernelBackends.cpu().map(NativeKernels::description).orElse(kernels),
+              LocalDate.now());
+    }
+
+    private static String processor() {
+      return Machine.processor().orElse(System.getProperty("os.arch"));
+    }
+
+    private static Table table(List<Measurement> found) {
+      return new Table(
+          List.of("kernel", "dtype", "size", "ms", "MB", "GB/s", "of ceiling", "x LibTorch"),
+          found.stream()
+              .map(
+                  m ->
+                      List.of(
+                          m.kernel(),
+                          m.dtype().name().toLowerCase(Locale.ROOT),
+                          m.size(),
+                          number("%.3f", m.seconds() * 1e3),
+                          number("%.1f", m.bytes() / 1e6),
+                          number("%.1f", m.rate() / 1e9),
+                          number("%.0f %%", 100 * m.share()),
+                          number("%.1f", m.ratio())))
+              .toList());
+    }
+
+    private static String number(String format, double value) {
+      return String.format(Locale.ROOT, format, value);
+    }
+
+    private static String csv(List<Measurement> found, Ceiling ceiling, String kernels) {
+      var text = new StringBuilder();
+      text.append("# ").append(machine(kernels)).append('\n');
+      text.append("# copy_bytes_per_second=%.4g".formatted(ceiling.bandwidth()));
+      text.append(" sgemm_flops_per_second=%.4g\n".formatted(ceiling.arithmetic()));
+      text.append("kernel,dtype,size,seconds,bytes,bytes_per_second,share_of_ceiling,");
+      text.append("libtorch_seconds\n");
+      for (var m : found) {
+        text.append(
+            String.format(
+                Locale.ROOT,
+                "%s,%s,\"%s\",%.6g,%.0f,%.4g,%.3f,%.6g%n",
+                m.kernel(),
+                m.dtype().name().toLowerCase(Locale.ROOT),
+                m.size(),
+                m.seconds(),
+                m.bytes(),
+                m.rate(),
+                m.share(),
+                m.libTorch()));
+      }
+      return text.toString();
+    }
+  }
+}
