@@ -51,7 +51,7 @@ class AdapterFolderTest {
     Path file = parent.resolve("adapter_config.json");
     String json = config.deepCopy().put(key, "HERE").toString().replace("\"HERE\"", value);
     Files.writeString(file, json);
-    return assertThrows(HoldfastException.class, () -> LoraConfigFile.read(file));
+    return assertThrows(HoldfastException.class, () -> LoraConfigReader.read(file));
   }
 
   @ParameterizedTest
@@ -160,16 +160,16 @@ class AdapterFolderTest {
                 Optional.of(new Layers(List.of(0, 3), List.of("layers")))),
             new SavedModules(List.of("embed_tokens", "norm"), true));
     Path file = parent.resolve("adapter_config.json");
-    LoraConfigFile.write(file, config);
-    assertEquals(config, LoraConfigFile.read(file));
-    var order = LoraConfigFile.read(file).scaling().ranks();
+    LoraConfigWriter.write(file, config);
+    assertEquals(config, LoraConfigReader.read(file));
+    var order = LoraConfigReader.read(file).scaling().ranks();
     assertEquals(List.of("v_proj", "layers.0.mlp.*"), List.copyOf(order.keySet()));
     var all = plain(new ModuleNames.AllLinear());
-    LoraConfigFile.write(file, all);
-    assertEquals(all, LoraConfigFile.read(file));
-    LoraConfigFile.write(file, plain(new ModuleNames.Matching(".*q_proj")));
-    assertTrue(LoraConfigFile.read(file).adapts(QUERY));
-    assertEquals("", LoraConfigFile.read(file).base());
+    LoraConfigWriter.write(file, all);
+    assertEquals(all, LoraConfigReader.read(file));
+    LoraConfigWriter.write(file, plain(new ModuleNames.Matching(".*q_proj")));
+    assertTrue(LoraConfigReader.read(file).adapts(QUERY));
+    assertEquals("", LoraConfigReader.read(file).base());
   }
 
   private static LoraConfig plain(ModuleNames names) {
@@ -213,7 +213,7 @@ class AdapterFolderTest {
   @MethodSource("refused")
   void anUnsupportedOptionIsRefusedByName(Path file) {
     String option = file.getFileName().toString().replace(".json", "");
-    var error = assertThrows(HoldfastException.class, () -> LoraConfigFile.read(file));
+    var error = assertThrows(HoldfastException.class, () -> LoraConfigReader.read(file));
     assertEquals(ExitCode.INPUT, error.exitCode());
     assertTrue(error.getMessage().startsWith(file + ": " + option + " is "), error.getMessage());
   }

@@ -79,7 +79,7 @@ public final class AdapterFolder implements AutoCloseable {
       AtomicFolder.recover(folder);
     }
     FolderCheck.adapter(folder);
-    LoraConfig config = LoraConfigFile.read(folder.resolve(CONFIG));
+    LoraConfig config = LoraConfigReader.read(folder.resolve(CONFIG));
     Safetensors file = Safetensors.open(folder.resolve(WEIGHTS));
     boolean opened = false;
     try {
@@ -191,7 +191,7 @@ public final class AdapterFolder implements AutoCloseable {
       Path folder, LoraConfig config, Collection<TensorEntry> tensors, Optional<String> baseHash) {
     var metadata = new HashMap<>(SafetensorsWriter.MODEL_METADATA);
     baseHash.ifPresent(hash -> metadata.put(BASE_HASH, hash));
-    LoraConfigFile.write(folder.resolve(CONFIG), config);
+    LoraConfigWriter.write(folder.resolve(CONFIG), config);
     SafetensorsWriter.write(folder.resolve(WEIGHTS), tensors, metadata);
   }
 }

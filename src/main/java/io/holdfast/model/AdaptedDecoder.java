@@ -9,7 +9,6 @@ import io.holdfast.torch.NoGrad;
 import io.holdfast.torch.Scope;
 import io.holdfast.torch.Tensors;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -30,9 +29,6 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
  * itself.
  */
 public final class AdaptedDecoder implements AutoCloseable {
-  static final String EMBEDDING = "model.embed_tokens.weight";
-  private static final String HEAD = "lm_head.weight";
-
   /**
    * How the A of a new adapter is drawn; its B is zero, so that the model is unchanged at first.
    */
@@ -46,37 +42,16 @@ public final class AdaptedDecoder implements AutoCloseable {
   private final Decoder base;
   private final Decoder decoder;
   private final LoraConfig config;
-  private final SequencedMap<String, Tensor> saved;
+  private final SavedCopies saved;
 
   private AdaptedDecoder(
-      Decoder base,
-      LoraConfig config,
-      SequencedMap<String, LowRank> updates,
-      SequencedMap<String, Tensor> saved) {
+      Decoder base, LoraConfig config, SequencedMap<String, LowRank> updates, SavedCopies saved) {
     this.base = base;
     this.config = config;
     this.saved = saved;
     this.decoder =
-        new Decoder(base.architecture(), base.weights().with(replaced(base, config, saved), base));
+        new Decoder(base.architecture(), base.weights().with(saved.replacements(), base));
     decoder.attach(updates);
-  }
-
-  /** What takes the place of the base's weights. */
-  private static SequencedMap<String, Tensor> replaced(
-      Decoder base, LoraConfig config, SequencedMap<String, Tensor> saved) {
-    var replaced = new LinkedHashMap<>(saved);
-    if (keepsTie(base, config)) {
-      replaced.remove(HEAD);
-    } else if (base.tied() && saved.containsKey(EMBEDDING)) {
-      // A copy of the embedding alone: the head is what both were.
-      replaced.putIfAbsent(HEAD, base.head());
-    }
-    return replaced;
-  }
-
-  /** Whether embedding and head are one trained weight, which the file holds under both names. */
-  private static boolean keepsTie(Decoder base, LoraConfig config) {
-    return base.tied() && config.saved().keepsTie();
   }
 
   /**
@@ -100,11 +75,10 @@ public final class AdaptedDecoder implements AutoCloseable {
         }
         updates.put(module, update(module, a, Tensors.zeros(weight.size(0), rank), config));
       }
-      var saved = new LinkedHashMap<String, Tensor>();
-      for (var name : savedNames(base, config)) {
-        saved.put(name, original(base, name).detach().clone());
-      }
-      return new AdaptedDecoder(base, config, updates, joined(base, config, saved));
+      var saved =
+          SavedCopies.of(
+              base, config.saved(), name -> SavedCopies.original(base, name).detach().clone());
+      return new AdaptedDecoder(base, config, updates, saved);
     }
   }
 
@@ -152,26 +126,9 @@ public final class AdaptedDecoder implements AutoCloseable {
             update.module(),
             update(update.module(), floats(update.a()), floats(update.b()), config));
       }
-      var names = savedNames(base, config);
-      var surplus = new TreeSet<>(files.saved().keySet());
-      surplus.removeAll(names);
-      var missing = new TreeSet<>(names);
-      missing.removeAll(files.saved().keySet());
-      if (!surplus.isEmpty() || !missing.isEmpty()) {
-        throw HoldfastException.input(
-            "%s: modules_to_save %s and the file's tensors do not belong to this model: %s %s",
-            folder,
-            config.saved().names(),
-            missing.isEmpty() ? surplus.first() : missing.first(),
-            missing.isEmpty() ? "is not in the model" : "is not in the file");
-      }
-      var saved = new LinkedHashMap<String, Tensor>();
-      for (var name : names) {
-        var entry = files.saved().get(name);
-        check(folder, entry, Tensors.shape(original(base, name)));
-        saved.put(name, floats(entry));
-      }
-      return new AdaptedDecoder(base, config, updates, joined(base, config, saved));
+      requireSaved(base, files);
+      var saved = SavedCopies.of(base, config.saved(), name -> copy(base, files, name));
+      return new AdaptedDecoder(base, config, updates, saved);
     }
   }
 
@@ -215,31 +172,27 @@ public final class AdaptedDecoder implements AutoCloseable {
     return chosen;
   }
 
-  /** The weights that a configuration keeps in full; a head that parts from its embedding last. */
-  private static List<String> savedNames(Decoder base, LoraConfig config) {
-    var all = new ArrayList<>(base.weights().all().keySet());
-    if (base.tied()) {
-      all.add(HEAD);
+  /** Refuses a file that does not hold exactly what its modules_to_save are in this model. */
+  private static void requireSaved(Decoder base, AdapterFolder files) {
+    var modules = files.config().saved();
+    var missing = new TreeSet<>(SavedCopies.names(base, modules));
+    var surplus = new TreeSet<>(files.saved().keySet());
+    surplus.removeAll(missing);
+    missing.removeAll(files.saved().keySet());
+    if (!surplus.isEmpty() || !missing.isEmpty()) {
+      throw HoldfastException.input(
+          "%s: modules_to_save %s and the file's tensors do not belong to this model: %s %s",
+          files.path(),
+          modules.names(),
+          missing.isEmpty() ? surplus.first() : missing.first(),
+          missing.isEmpty() ? "is not in the model" : "is not in the file");
     }
-    boolean both = keepsTie(base, config);
-    all.removeIf(
-        name ->
-            !config.saved().select(name)
-                && !(both && (name.equals(EMBEDDING) || name.equals(HEAD))));
-    return all;
   }
 
-  private static Tensor original(Decoder base, String name) {
-    return name.equals(HEAD) ? base.head() : base.weights().get(name);
-  }
-
-  /** One tensor for embedding and head where they stay tied. */
-  private static SequencedMap<String, Tensor> joined(
-      Decoder base, LoraConfig config, SequencedMap<String, Tensor> saved) {
-    if (keepsTie(base, config)) {
-      saved.put(HEAD, saved.get(EMBEDDING));
-    }
-    return saved;
+  private static Tensor copy(Decoder base, AdapterFolder files, String name) {
+    var entry = files.saved().get(name);
+    check(files.path(), entry, SavedCopies.shape(base, name));
+    return floats(entry);
   }
 
   private static void check(Path folder, TensorEntry entry, long... shape) {
@@ -266,7 +219,7 @@ public final class AdaptedDecoder implements AutoCloseable {
 
   /** The weights that are trained in full, by their names in the model. */
   SequencedMap<String, Tensor> saved() {
-    return saved;
+    return saved.byName();
   }
 
   /** How the adapter was made. */
@@ -276,15 +229,10 @@ public final class AdaptedDecoder implements AutoCloseable {
 
   /** The trainable tensors by PEFT's names, updates first, in the order of the forward pass. */
   public SequencedMap<String, Tensor> parameters() {
-    var parameters = tensors();
-    if (keepsTie(base, config)) {
-      parameters.remove(AdapterFolder.nameOfSaved(HEAD));
-    }
-    return parameters;
+    return tensors(saved.trained());
   }
 
-  /** What the adapter's file holds: the parameters, a tied head under both its names. */
-  private SequencedMap<String, Tensor> tensors() {
+  private SequencedMap<String, Tensor> tensors(SequencedMap<String, Tensor> copies) {
     var tensors = new LinkedHashMap<String, Tensor>();
     decoder
         .adapters()
@@ -293,7 +241,7 @@ public final class AdaptedDecoder implements AutoCloseable {
               tensors.put(AdapterFolder.nameOfA(module), update.a());
               tensors.put(AdapterFolder.nameOfB(module), update.b());
             });
-    saved.forEach((name, tensor) -> tensors.put(AdapterFolder.nameOfSaved(name), tensor));
+    copies.forEach((name, tensor) -> tensors.put(AdapterFolder.nameOfSaved(name), tensor));
     return tensors;
   }
 
@@ -304,7 +252,7 @@ public final class AdaptedDecoder implements AutoCloseable {
    */
   public void write(Path folder, Optional<String> baseHash) {
     var entries =
-        tensors().entrySet().stream()
+        tensors(saved.byName()).entrySet().stream()
             .map(tensor -> Weights.entry(tensor.getKey(), tensor.getValue()))
             .toList();
     AdapterFolder.write(folder, config, entries, baseHash);

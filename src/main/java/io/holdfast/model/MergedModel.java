@@ -49,7 +49,7 @@ public record MergedModel(ModelFolder base, AdaptedDecoder adapted, Optional<DTy
 
   private TensorEntry entry(String name) {
     // A head that parts from its embedding has no tensor of its own in the base.
-    var source = base.tensor(base.names().contains(name) ? name : AdaptedDecoder.EMBEDDING);
+    var source = base.tensor(base.names().contains(name) ? name : SavedCopies.EMBEDDING);
     var type = dtype.orElse(source.dtype());
     try (var scope = Scope.open()) {
       var changed = changed(name, source);
