@@ -23,7 +23,7 @@ inline void add_components(const float *basis, const float *g, int64_t k, int64_
 #pragma omp simd
     for (int64_t c = 0; c < n; ++c) {
       float value = out[c];
-      for (int r = 0; r < R; ++r) {
+      for (int64_t r = 0; r < R; ++r) {
         value += basis[r * HF_MAX_RANK + j] * g[r * kSpan + c];
       }
       out[c] = value;
