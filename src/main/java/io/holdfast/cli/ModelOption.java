@@ -1,5 +1,6 @@
 package io.holdfast.cli;
 
+import io.holdfast.kernels.DType;
 import io.holdfast.model.AdaptedDecoder;
 import io.holdfast.model.Decoder;
 import java.nio.file.Path;
@@ -17,6 +18,24 @@ final class ModelOption {
   @Option(names = "--adapter", paramLabel = "DIR", description = "PEFT folder on top of it.")
   private Path adapter;
 
+  /** The type of weights and hidden states. */
+  enum Type {
+    /** As stored, where that is bfloat16 or float32. */
+    AUTO,
+    /** The exact one. */
+    FLOAT32,
+    /** Half the memory; logits are float32 all the same. */
+    BFLOAT16
+  }
+
+  @Option(
+      names = "--dtype",
+      paramLabel = "TYPE",
+      description =
+          "auto, float32 or bfloat16: what is computed in; auto is the type of the files, float32"
+              + " for float16 (default: auto).")
+  private Type dtype = Type.AUTO;
+
   /** The model's folder. */
   Path folder() {
     return model;
@@ -24,6 +43,17 @@ final class ModelOption {
 
   /** The model with its adapter switched in. */
   Decoder load() {
-    return adapter == null ? Decoder.load(model) : AdaptedDecoder.load(model, adapter).decoder();
+    var base =
+        switch (dtype) {
+          case AUTO -> Decoder.loadAsStored(model);
+          case FLOAT32 -> Decoder.load(model, DType.FLOAT32);
+          case BFLOAT16 -> Decoder.load(model, DType.BFLOAT16);
+        };
+    try {
+      return adapter == null ? base : AdaptedDecoder.load(base, adapter).decoder();
+    } catch (RuntimeException e) {
+      base.close();
+      throw e;
+    }
   }
 }

@@ -108,6 +108,18 @@ public final class Decoder implements AutoCloseable {
     return new Decoder(architecture, Weights.mapped(files, architecture, dtype));
   }
 
+  /**
+   * The model of a folder in the type of its files: bfloat16 where all weights are, so that they
+   * are the mapped files, and float32 otherwise, float16 being slow and narrow on a CPU.
+   */
+  public static Decoder loadAsStored(Path folder) {
+    try (var files = ModelFolder.open(folder)) {
+      boolean narrow =
+          files.names().stream().allMatch(name -> files.tensor(name).dtype() == DType.BFLOAT16);
+      return load(folder, narrow ? DType.BFLOAT16 : DType.FLOAT32);
+    }
+  }
+
   /** The same model with weights in memory of its own, which training may write. */
   public Decoder copy() {
     return new Decoder(architecture, weights.copy());

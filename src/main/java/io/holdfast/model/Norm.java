@@ -27,14 +27,19 @@ final class Norm {
   }
 
   Tensor apply(Tensor x) {
-    return wide
-        ? normed(x, weight)
-        : normed(x.to(ScalarType.Float), weight.to(ScalarType.Float)).to(x.scalar_type());
+    if (wide) {
+      return normed(x, new TensorOptional(onePlus ? weight.add(new Scalar(1)) : weight));
+    }
+    // Rounded where the families' own code rounds: one plus the weight is a gain in float32, a
+    // weight alone one in the type of the states.
+    var values = x.to(ScalarType.Float);
+    return onePlus
+        ? normed(values, new TensorOptional(weight.to(ScalarType.Float).add(new Scalar(1))))
+            .to(x.scalar_type())
+        : normed(values, new TensorOptional()).to(x.scalar_type()).mul(weight);
   }
 
-  private Tensor normed(Tensor x, Tensor weight) {
-    var gain = onePlus ? weight.add(new Scalar(1)) : weight;
-    return rms_norm(
-        x, new long[] {weight.size(0)}, new TensorOptional(gain), new DoubleOptional(eps));
+  private Tensor normed(Tensor x, TensorOptional gain) {
+    return rms_norm(x, new long[] {weight.size(0)}, gain, new DoubleOptional(eps));
   }
 }

@@ -8,6 +8,7 @@ import java.util.Map;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorVector;
 import org.bytedeco.pytorch.global.torch;
+import org.bytedeco.pytorch.global.torch.ScalarType;
 
 /** The rotary tables of a decoder, made once and grown when sequences do. */
 final class Rotations {
@@ -43,7 +44,11 @@ final class Rotations {
     }
 
     private Tensor turned(Tensor x) {
-      return x.mul(cos).addcmul(x.roll(new long[] {width / 2}, -1), sin);
+      var rolled = x.roll(new long[] {width / 2}, -1);
+      // In bfloat16 each product is rounded, as in the families' own code.
+      return x.scalar_type().intern() == ScalarType.Float
+          ? x.mul(cos).addcmul(rolled, sin)
+          : x.mul(cos).add(rolled.mul(sin));
     }
   }
 
