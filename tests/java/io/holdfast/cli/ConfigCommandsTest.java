@@ -15,7 +15,6 @@ import org.junit.jupiter.api.io.TempDir;
 /** The commands that need a configuration or a tokenizer, and no weights. */
 class ConfigCommandsTest {
   private static final Path TOKENIZER = Path.of("src/main/resources/io/holdfast/world/base");
-  private static final Path MODEL = Path.of("tests/goldens/model/llama-gqa");
   private static final String CHAT =
       """
       {"id": 7, "risk": 0.5, "messages": [\
@@ -33,7 +32,7 @@ class ConfigCommandsTest {
         new String[] {"tokenizer.json", "tokenizer_config.json", "chat_template.jinja"}) {
       Files.copy(TOKENIZER.resolve(name), folder.resolve(name));
     }
-    Files.copy(MODEL.resolve("config.json"), folder.resolve("config.json"));
+    Files.copy(TOKENIZER.resolve("config.json"), folder.resolve("config.json"));
     rows = Files.writeString(folder.resolve("rows.jsonl"), CHAT);
     config =
         Files.writeString(
@@ -122,6 +121,61 @@ class ConfigCommandsTest {
     assertTrue(said.out().contains("memory         about "), said.out());
     assertTrue(said.out().contains("weight_decay: 0.01"), "every default is spelt out");
     assertFalse(Files.exists(folder.resolve("run")), "nothing is trained");
+  }
+
+  @Test
+  void validateNamesEveryBrokenRow() throws IOException {
+    var lines = new StringBuilder(CHAT);
+    for (int i = 2; i <= 60; i++) {
+      lines.append(i % 2 == 0 ? "{\"messages\": []}\n" : CHAT);
+    }
+    Files.writeString(rows, lines);
+    var refused = Invocation.of("validate", config.toString());
+    assertEquals(3, refused.exitCode());
+    assertTrue(refused.err().contains("30 of 60 rows cannot be learnt from"), refused.err());
+    assertTrue(refused.err().contains("rows.jsonl:2: "), refused.err());
+    assertTrue(refused.err().contains("rows.jsonl:40: "), refused.err());
+    assertFalse(refused.err().contains("rows.jsonl:42: "), refused.err());
+    assertTrue(refused.err().contains("and 10 more"), refused.err());
+    assertEquals(0, Invocation.of("validate", config.toString(), "--limit", "1").exitCode());
+    assertEquals(3, Invocation.of("validate", config.toString(), "--limit", "2").exitCode());
+    assertEquals(2, Invocation.of("validate", config.toString(), "--limit", "0").exitCode());
+  }
+
+  @Test
+  void validateMeasuresPadding() throws IOException {
+    var lines = new StringBuilder();
+    for (int i = 0; i < 32; i++) {
+      lines.append("{\"tokens\": [5%s]}%n".formatted(", 6".repeat(i % 2 == 0 ? 9 : 39)));
+    }
+    Files.writeString(rows, lines);
+    var said = Invocation.of("validate", config.toString(), "--set", "data.shuffle=false");
+    assertEquals(0, said.exitCode(), said.err());
+    // Batches of 10 and 40 tokens: 50 of 80 positions are tokens.
+    assertTrue(
+        said.out().contains("padding        37.5 % of all positions; 0.0 % with"), said.out());
+    var foreign = "{\"tokens\": [5, 99999]}\n";
+    Files.writeString(rows, foreign);
+    var refused = Invocation.of("validate", config.toString());
+    assertEquals(3, refused.exitCode());
+    assertTrue(refused.err().contains("rows.jsonl:1: token 99999, but the model's"), refused.err());
+  }
+
+  @Test
+  void configurationsNameTheColumnsOfATable() throws IOException {
+    var table = Files.writeString(folder.resolve("t.csv"), "Frage,Antwort\n\"Who, me?\",You\n");
+    var settings =
+        new String[] {"validate", config.toString(), "--set", "data.train=[" + table + "]"};
+    var unknown = Invocation.of(settings);
+    assertEquals(3, unknown.exitCode());
+    assertTrue(
+        unknown.err().contains("t.csv:2: a row with the columns Frage, Antwort"), unknown.err());
+    var named = java.util.Arrays.copyOf(settings, 6);
+    named[4] = "--set";
+    named[5] = "data.columns={prompt: Frage, completion: Antwort}";
+    var said = Invocation.of(named);
+    assertEquals(0, said.exitCode(), said.err());
+    assertTrue(said.out().contains("rows           1 rows"), said.out());
   }
 
   @Test

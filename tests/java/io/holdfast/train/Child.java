@@ -7,11 +7,11 @@ import java.util.Arrays;
 import java.util.List;
 
 /** Another process with the classes of this one and the product's own JVM options. */
-final class Child {
+public final class Child {
   private final List<String> command = new ArrayList<>();
   private final List<String> arguments = new ArrayList<>();
 
-  Child(Class<?> main, String... arguments) {
+  public Child(Class<?> main, String... arguments) {
     this.arguments.add(main.getName());
     this.arguments.addAll(Arrays.asList(arguments));
     command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
@@ -26,13 +26,13 @@ final class Child {
   }
 
   /** Adds JVM options. */
-  Child with(String... options) {
+  public Child with(String... options) {
     command.addAll(Arrays.asList(options));
     return this;
   }
 
   /** Starts it; what it says on stderr goes where this process says it. */
-  Process start() throws IOException {
+  public Process start() throws IOException {
     var all = new ArrayList<>(command);
     all.addAll(arguments);
     return new ProcessBuilder(all).redirectError(ProcessBuilder.Redirect.INHERIT).start();

@@ -12,10 +12,14 @@ import java.util.List;
  * @param longest row in tokens
  */
 record Coverage(int rows, long tokens, long supervised, int longest) {
+  static final Coverage NONE = new Coverage(0, 0, 0, 0);
+
   static Coverage of(List<Example> examples) {
-    return examples.stream()
-        .map(e -> new Coverage(1, e.ids().length, supervised(e), e.ids().length))
-        .reduce(new Coverage(0, 0, 0, 0), Coverage::plus);
+    return examples.stream().map(Coverage::of).reduce(NONE, Coverage::plus);
+  }
+
+  static Coverage of(Example example) {
+    return new Coverage(1, example.length(), supervised(example), example.length());
   }
 
   /** How many tokens of a row are learnt. */
@@ -27,7 +31,7 @@ record Coverage(int rows, long tokens, long supervised, int longest) {
     return count;
   }
 
-  private Coverage plus(Coverage other) {
+  Coverage plus(Coverage other) {
     return new Coverage(
         rows + other.rows,
         tokens + other.tokens,

@@ -4,39 +4,71 @@ import com.fasterxml.jackson.databind.ObjectMapper;
 import io.holdfast.HoldfastException;
 import io.holdfast.model.Architecture;
 import io.holdfast.model.Weights;
+import io.holdfast.train.FusedHead;
 import io.holdfast.train.config.TrainConfig;
 import io.holdfast.train.config.Tune;
 import java.io.IOException;
 import java.util.Arrays;
 
 /**
- * Roughly how much memory a run needs, in bytes: a bound from shapes, to see whether it can fit.
+ * How much memory a run needs beside the process itself, in bytes, from shapes: of its largest
+ * micro-batch, every row as long as the longest. The tests hold it against what runs take.
  *
- * @param weights of the model, and of the frozen start beside it when all of it is trained
+ * @param weights of the model, and of the start beside it when all of it is trained
  * @param training gradients and AdamW's two moments, float32; masters where the model is narrower
- * @param activations what one micro-batch of the longest row keeps for its backward pass
+ * @param forward what the forward pass computes: it all lives until the pass is done
+ * @param kept of that, for the way back
+ * @param logits a chunk of them, and what is computed of it
  */
-record MemoryEstimate(long weights, long training, long activations) {
+record MemoryEstimate(long weights, long training, long forward, long kept, long logits) {
   private static final int FLOAT = 4;
+
+  /** Values a token and block that adapters on queries and values add, in widths of the model. */
+  private static final int LORA = 6;
+
   private static final ObjectMapper JSON = new ObjectMapper();
 
+  /**
+   * An estimate.
+   *
+   * @param longest tokens of the longest row
+   */
   static MemoryEstimate of(TrainConfig config, int longest) {
     var shape = architecture(config);
     boolean full = config.tune() instanceof Tune.Full;
     long trained = full ? shape.parameters() : adapter(shape, (Tune.Lora) config.tune());
     long width = config.precision() == TrainConfig.Precision.FLOAT32 ? FLOAT : 2;
     boolean masters = full && width < FLOAT;
-    int tokens = config.data().packing() ? config.data().maxLength() : longest;
+    int length = config.data().packing() ? config.data().maxLength() : longest;
+    long tokens = (long) config.batchSize() * length;
+    long block = width * tokens * (block(shape, length) + (full ? 0 : LORA * shape.hidden()));
+    long input = width * tokens * shape.hidden();
+    boolean again = config.activationCheckpointing();
     return new MemoryEstimate(
         (full ? 2 : 1) * width * shape.parameters(),
         3L * FLOAT * trained + (masters ? (FLOAT + width) * trained : 0),
-        width
-            * config.batchSize()
-            * tokens
-            * (config.activationCheckpointing() ? recomputed(shape) : kept(shape)));
+        again ? shape.depth() * input + block : shape.depth() * block,
+        again ? shape.depth() * input + block : width * tokens * shape.depth() * kept(shape),
+        logits(shape, tokens, config.guard().kl().isPresent()));
   }
 
-  private static Architecture architecture(TrainConfig config) {
+  /** Bytes at the height of a step: as the forward pass ends, or as the way back begins. */
+  long total() {
+    return weights + training + activations();
+  }
+
+  /** What a micro-batch takes, at the higher of the two. */
+  long activations() {
+    return Math.max(forward, kept + logits);
+  }
+
+  /** What is left of a machine's memory is for others; this says whether a run fits at all. */
+  boolean fits() {
+    return total() <= machine();
+  }
+
+  /** The shape of the model that a configuration names. */
+  static Architecture architecture(TrainConfig config) {
     var file = config.model().resolve("config.json");
     try {
       return Architecture.of(JSON.readTree(file.toFile()), config.model());
@@ -61,32 +93,44 @@ record MemoryEstimate(long weights, long training, long activations) {
     return count;
   }
 
-  /** Values a token that a graph keeps. */
+  /**
+   * Values a token that one block computes: norms, residuals and the outputs of both halves (6 d);
+   * queries and keys with the steps of their rotation (5.5 each), values, the mix of values, and
+   * copies of what heads share; the MLP's four; and scores where attention computes them itself.
+   */
+  private static long block(Architecture shape, int length) {
+    long query = (long) shape.heads() * shape.headDim();
+    long key = (long) shape.kvHeads() * shape.headDim();
+    long shared = shape.heads() == shape.kvHeads() ? 0 : 2 * query;
+    long scores = shape.attention().cap() > 0 ? 5L * shape.heads() * length : 0;
+    return 6L * shape.hidden()
+        + (13 * (query + key)) / 2
+        + shared
+        + 4L * shape.intermediate()
+        + scores;
+  }
+
+  /** Of these, the values a token that the way back needs. */
   private static long kept(Architecture shape) {
-    return shape.depth() * block(shape);
+    return 4L * (shape.hidden() + (long) shape.heads() * shape.headDim() + shape.intermediate());
   }
 
-  /** Values a token with activation checkpointing: every block's input, and one block. */
-  private static long recomputed(Architecture shape) {
-    return shape.depth() * (long) shape.hidden() + block(shape);
-  }
-
-  /** Of one block: residuals, norms, projections, attention and the MLP. */
-  private static long block(Architecture shape) {
-    return 8L * shape.hidden()
-        + 2L * shape.headDim() * (shape.heads() + shape.kvHeads())
-        + 4L * shape.intermediate();
+  private static long logits(Architecture shape, long tokens, boolean kl) {
+    long chunk =
+        FLOAT * Math.min(tokens, FusedHead.chunkRows(shape.vocabulary())) * shape.vocabulary();
+    return chunk * (1 + (kl ? 1 : 0) + (shape.logitCap() > 0 ? 1 : 0));
   }
 
   @Override
   public String toString() {
-    return "about %s (weights %s, gradients and moments %s, activations %s); this machine has %s"
+    return "about %s (weights %s, gradients and moments %s, activations %s); this machine has %s%s"
         .formatted(
-            bytes(weights + training + activations),
+            bytes(total()),
             bytes(weights),
             bytes(training),
-            bytes(activations),
-            bytes(machine()));
+            bytes(activations()),
+            bytes(machine()),
+            fits() ? "" : ": too little. Train a LoRA, take a smaller batch_size or max_length");
   }
 
   private static long machine() {

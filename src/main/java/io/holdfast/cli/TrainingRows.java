@@ -4,7 +4,6 @@ import io.holdfast.data.Example;
 import io.holdfast.data.ExampleReader;
 import io.holdfast.text.ChatTokenizer;
 import io.holdfast.train.TrainingData;
-import io.holdfast.train.Windows;
 import io.holdfast.train.config.TrainConfig;
 import java.util.List;
 
@@ -19,7 +18,7 @@ record TrainingRows(ChatTokenizer chat, ExampleReader.Result result) implements 
     var chat = ChatTokenizer.load(config.model());
     try {
       var reader = TrainingData.reader(config, chat);
-      config.guard().anchors().ifPresent(reader::readPrompts);
+      config.guard().anchors().ifPresent(TrainingData.prompts(config, chat)::readPrompts);
       return new TrainingRows(chat, reader.read(config.data().train()));
     } catch (RuntimeException e) {
       chat.close();
@@ -33,29 +32,18 @@ record TrainingRows(ChatTokenizer chat, ExampleReader.Result result) implements 
 
   /** How many there are. */
   String summary() {
-    return "%,d rows%s%s"
-        .formatted(
-            examples().size(),
-            result.cut() == 0 ? "" : ", %,d longer than max_length and cut".formatted(result.cut()),
-            result.dropped() == 0
-                ? ""
-                : ", %,d left out: the cut took all there was to learn"
-                    .formatted(result.dropped()));
+    return summary(examples().size(), result.cut(), result.dropped());
   }
 
-  /** How long the run is. */
-  String steps(TrainConfig config) {
-    int window = config.batchSize() * config.accumulation();
-    var windows = Windows.of(config, examples());
-    int steps = config.totalSteps(windows.stepsPerEpoch());
-    return "%,d of %d rows (%d x %d), %.2f epochs%s"
+  /** How many rows there are, and what became of those that are too long. */
+  static String summary(int rows, int cut, int dropped) {
+    return "%,d rows%s%s"
         .formatted(
-            steps,
-            window,
-            config.batchSize(),
-            config.accumulation(),
-            (double) steps * window / windows.rows(),
-            config.data().packing() ? ", packed into %,d rows".formatted(windows.rows()) : "");
+            rows,
+            cut == 0 ? "" : ", %,d longer than max_length and cut".formatted(cut),
+            dropped == 0
+                ? ""
+                : ", %,d left out: the cut took all there was to learn".formatted(dropped));
   }
 
   @Override

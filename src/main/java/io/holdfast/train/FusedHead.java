@@ -79,6 +79,11 @@ public final class FusedHead {
     }
   }
 
+  /** How many rows of logits, at most, exist at a time. */
+  public static long chunkRows(long vocabulary) {
+    return Math.max(CHUNK_ROWS, CHUNK_BYTES / (Float.BYTES * Math.max(1, vocabulary)));
+  }
+
   /**
    * The loss of a batch, and its gradient.
    *
@@ -89,7 +94,7 @@ public final class FusedHead {
    * @param gradient {@code [batch * time, d]}, zeros; receives the gradient of the loss
    */
   public Loss lossAndGradient(Tensor hidden, LossRows rows, Tensor referenceRows, Tensor gradient) {
-    long chunk = Math.max(CHUNK_ROWS, CHUNK_BYTES / (Float.BYTES * Math.max(1, weight.size(0))));
+    long chunk = chunkRows(weight.size(0));
     var loss = Loss.ZERO;
     try (var scope = Scope.open();
         var noGrad = NoGrad.on();

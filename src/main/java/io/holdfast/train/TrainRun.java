@@ -7,7 +7,6 @@ import io.holdfast.HoldfastException;
 import io.holdfast.checkpoint.ModelFolder;
 import io.holdfast.data.Example;
 import io.holdfast.data.ExampleReader;
-import io.holdfast.data.RowReader;
 import io.holdfast.guard.Guard;
 import io.holdfast.kernels.KernelBackends;
 import io.holdfast.kernels.Kernels;
@@ -170,11 +169,7 @@ public final class TrainRun {
               config.guard(),
               model.reference().decoder(),
               modelHash,
-              new ExampleReader(
-                  new RowReader(chat),
-                  config.data().lossOn(),
-                  config.data().maxLength(),
-                  Optional.empty()),
+              TrainingData.prompts(config, chat),
               kernels,
               GuardAssembly.folder(folder.path()));
       var anchors = assembly.anchors();

@@ -15,6 +15,7 @@ import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.util.HexFormat;
 import java.util.List;
+import java.util.Optional;
 
 /**
  * The rows that a run learns from. They are encoded once, into a file that is mapped, so that they
@@ -32,6 +33,13 @@ public final class TrainingData {
         data.lossOn(),
         data.maxLength(),
         config.guard().riskColumn());
+  }
+
+  /** How its safety prompts are read: their columns have their own names. */
+  public static ExampleReader prompts(TrainConfig config, ChatTokenizer chat) {
+    var data = config.data();
+    return new ExampleReader(
+        new RowReader(chat), data.lossOn(), data.maxLength(), Optional.empty());
   }
 
   /** The examples of a configuration, from the file that keeps them. */

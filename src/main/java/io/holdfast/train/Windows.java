@@ -82,7 +82,18 @@ public final class Windows {
       int accumulation,
       boolean shuffle,
       long seed) {
-    int[] lengths = Examples.lengths(examples);
+    return packed(
+        examples, Examples.lengths(examples), length, batchSize, accumulation, shuffle, seed);
+  }
+
+  private static Windows packed(
+      List<Example> examples,
+      int[] lengths,
+      int length,
+      int batchSize,
+      int accumulation,
+      boolean shuffle,
+      long seed) {
     int[] drawn = new DataOrder(~seed, shuffle, lengths.length).indices(0, lengths.length);
     var rows = Packing.rows(Arrays.stream(drawn).map(i -> lengths[i]).toArray(), length);
     rows.forEach(row -> Arrays.setAll(row, i -> drawn[row[i]]));
@@ -92,10 +103,20 @@ public final class Windows {
 
   /** The windows of a configuration. */
   public static Windows of(TrainConfig config, List<Example> examples) {
+    return of(config, examples, Examples.lengths(examples));
+  }
+
+  /** The windows of a configuration, to be counted: of the examples only lengths are known. */
+  public static Windows counting(TrainConfig config, int[] lengths) {
+    return of(config, List.of(), lengths);
+  }
+
+  private static Windows of(TrainConfig config, List<Example> examples, int[] lengths) {
     var data = config.data();
     return data.packing()
         ? packed(
             examples,
+            lengths,
             data.maxLength(),
             config.batchSize(),
             config.accumulation(),
@@ -103,6 +124,8 @@ public final class Windows {
             config.seed())
         : new Windows(
             examples,
+            lengths,
+            Optional.empty(),
             config.batchSize(),
             config.accumulation(),
             data.shuffle(),
