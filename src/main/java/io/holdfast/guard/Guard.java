@@ -33,6 +33,15 @@ public interface Guard extends AutoCloseable {
     return 0;
   }
 
+  /**
+   * Edits the gradients of a step, which are complete and not clipped yet. The parameters that are
+   * trained are the guard's own to know.
+   */
+  default void beforeUpdate() {}
+
+  /** Edits the parameters that the optimizer has just moved, such as by projecting them. */
+  default void afterUpdate() {}
+
   /** The guard's own terms since the last call, for {@code metrics.jsonl}. */
   default Map<String, Double> metrics() {
     return Map.of();

@@ -145,6 +145,13 @@ public final class Adamw implements AutoCloseable {
    * @param gradientScale factor on the gradients: the clipping coefficient
    */
   public void step(double rate, double gradientScale) {
+    step(rate, gradientScale, () -> {});
+  }
+
+  /**
+   * The same, with an edit of the moved parameters before the model's copies are rounded from them.
+   */
+  void step(double rate, double gradientScale, Runnable edit) {
     step++;
     try (var scope = Scope.open();
         var noGrad = NoGrad.on()) {
@@ -168,6 +175,7 @@ public final class Adamw implements AutoCloseable {
           new AdamwStep(
               step, rate, settings.beta1(), settings.beta2(), settings.eps(), gradientScale));
     }
+    edit.run();
     round();
     dropGradients();
   }

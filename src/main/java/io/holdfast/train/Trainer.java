@@ -130,6 +130,7 @@ public final class Trainer {
       torch.manual_seed(mixed(plan.seed(), step, micro++));
       loss = loss.plus(backward(batch, supervised, anchored, guarded));
     }
+    guards.forEach(Guard::beforeUpdate);
     double rate = schedule.rate(step);
     double norm = optimizer.gradientNorm();
     if (!Double.isFinite(loss.total()) || !Double.isFinite(norm)) {
@@ -139,7 +140,7 @@ public final class Trainer {
               + " look at those rows; the weights are those of step %d.",
           step + 1, loss.total(), norm, batches.getFirst().examples().getFirst().place(), step);
     }
-    optimizer.step(rate, clipping(norm));
+    optimizer.step(rate, clipping(norm), () -> guards.forEach(Guard::afterUpdate));
     long tokens = batches.stream().mapToLong(Batch::tokens).sum();
     return new StepReport(
         step + 1,
