@@ -10,6 +10,7 @@ import io.holdfast.torch.Scope;
 import io.holdfast.torch.TensorOwner;
 import io.holdfast.torch.Tensors;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -67,6 +68,11 @@ public final class Adamw implements AutoCloseable {
             secondMoments.put(name, owner.own(Tensors.zeros(Tensors.shape(parameter))));
           });
     }
+  }
+
+  /** What it moves, by name. */
+  public SequencedMap<String, Tensor> parameters() {
+    return Collections.unmodifiableSequencedMap(parameters);
   }
 
   /** Steps taken. */

@@ -178,9 +178,10 @@ public final class TrainRun {
       int steps = config.totalSteps(windows.stepsPerEpoch());
       folder.describe(config, manifest(modelHash, dataHash, guards, anchors.size(), steps));
       try (var optimizer = new Adamw(kernels, adamw(), model.parameters(), model.rounded())) {
-        from.ifPresent(path -> Checkpoints.restore(path, model, optimizer));
         var trainer = trainer(model, windows, optimizer, guards, anchors, steps);
-        return loop(trainer, model, optimizer, checkpoints, folder, style);
+        var saved = new GuardedModel(model, guards);
+        from.ifPresent(path -> Checkpoints.restore(path, saved, optimizer));
+        return loop(trainer, model, saved, optimizer, checkpoints, folder, style);
       } finally {
         guards.forEach(Guard::close);
       }
@@ -231,6 +232,7 @@ public final class TrainRun {
     private Outcome loop(
         Trainer trainer,
         TunedModel model,
+        GuardedModel saved,
         Adamw optimizer,
         Checkpoints checkpoints,
         RunFolder folder,
@@ -252,7 +254,7 @@ public final class TrainRun {
           int every = config.checkpoint().every();
           boolean due = every > 0 && report.step() % every == 0;
           if (due || trainer.done() || interrupt.requested()) {
-            last = checkpoints.save(model, optimizer, JSON.createObjectNode());
+            last = checkpoints.save(saved, optimizer, JSON.createObjectNode());
           }
           if (interrupt.requested() && !trainer.done()) {
             throw HoldfastException.interrupted(

@@ -7,6 +7,7 @@ import io.holdfast.data.Example;
 import io.holdfast.guard.Anchor;
 import io.holdfast.guard.ExampleWeight;
 import io.holdfast.guard.Guard;
+import io.holdfast.guard.Tuning;
 import io.holdfast.kernels.Kernels;
 import io.holdfast.model.Decoder;
 import io.holdfast.model.Tap;
@@ -14,15 +15,19 @@ import io.holdfast.model.Tokens;
 import io.holdfast.model.TrainingPass;
 import io.holdfast.torch.Scope;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.SequencedMap;
+import java.util.function.Consumer;
+import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
 
 /**
  * The training loop. Supports full fine-tuning and LoRA, accumulation with one token denominator
  * for the whole window, clipping, guards, anchors, and resuming at any step.
  */
-public final class Trainer {
+public final class Trainer implements Tuning {
   /**
    * What a run does.
    *
@@ -61,7 +66,9 @@ public final class Trainer {
    * A run.
    *
    * @param optimizer over the trainable parameters
-   * @param reference the start of the run, or null where no guard looks at its predictions
+   * @param guards what holds the run back, in the order in which they are asked; the weights are
+   *     still those of the run's start
+   * @param reference the start of the run, or null where no guard looks at it
    * @param anchors safety prompts that the guards hold, may be empty
    */
   public Trainer(
@@ -91,14 +98,17 @@ public final class Trainer {
             reference == null ? null : reference.head(),
             direction,
             model.architecture().logitCap());
+    try (var scope = Scope.open()) {
+      guards.forEach(guard -> guard.begin(this));
+    }
   }
 
-  /** Steps done. */
+  @Override
   public long steps() {
     return optimizer.steps();
   }
 
-  /** Steps of the whole run. */
+  @Override
   public long plannedSteps() {
     return plan.steps();
   }
@@ -130,7 +140,7 @@ public final class Trainer {
       torch.manual_seed(mixed(plan.seed(), step, micro++));
       loss = loss.plus(backward(batch, supervised, anchored, guarded));
     }
-    guards.forEach(Guard::beforeUpdate);
+    ask(Guard::beforeUpdate);
     double rate = schedule.rate(step);
     double norm = optimizer.gradientNorm();
     if (!Double.isFinite(loss.total()) || !Double.isFinite(norm)) {
@@ -140,7 +150,15 @@ public final class Trainer {
               + " look at those rows; the weights are those of step %d.",
           step + 1, loss.total(), norm, batches.getFirst().examples().getFirst().place(), step);
     }
-    optimizer.step(rate, clipping(norm), () -> guards.forEach(Guard::afterUpdate));
+    optimizer.step(
+        rate,
+        clipping(norm),
+        () -> {
+          ask(Guard::afterUpdate);
+          if (done()) {
+            ask(Guard::finish);
+          }
+        });
     long tokens = batches.stream().mapToLong(Batch::tokens).sum();
     return new StepReport(
         step + 1,
@@ -156,16 +174,54 @@ public final class Trainer {
     try (var step = Scope.open()) {
       var weights = batch.examples().stream().map(this::weigh).toList();
       var rows = LossRows.of(batch, weights, supervised, anchored);
-      var taps = taps(batch, guarded);
-      try (var pass = pass(batch, taps)) {
-        var hidden = pass.hidden();
-        var gradient = torch.zeros_like(hidden).view(-1, hidden.size(-1));
-        var referenceRows = rows.withKl() == 0 ? null : reference.hiddenAt(batch, rows);
-        var loss = head.lossAndGradient(hidden, rows, referenceRows, gradient);
-        pass.backward(gradient);
-        optimizer.collect();
-        return loss;
-      }
+      return backward(batch, rows, taps(batch, guarded));
+    }
+  }
+
+  private FusedHead.Loss backward(Batch batch, LossRows rows, List<Tap> taps) {
+    try (var pass = pass(batch, taps)) {
+      var hidden = pass.hidden();
+      var gradient = torch.zeros_like(hidden).view(-1, hidden.size(-1));
+      var referenceRows = rows.withKl() == 0 ? null : reference.hiddenAt(batch, rows);
+      var loss = head.lossAndGradient(hidden, rows, referenceRows, gradient);
+      pass.backward(gradient);
+      optimizer.collect();
+      return loss;
+    }
+  }
+
+  private void ask(Consumer<Guard> question) {
+    try (var scope = Scope.open()) {
+      guards.forEach(question);
+    }
+  }
+
+  @Override
+  public SequencedMap<String, Tensor> parameters() {
+    return optimizer.parameters();
+  }
+
+  @Override
+  public Decoder model() {
+    return model;
+  }
+
+  @Override
+  public Decoder reference() {
+    return reference.decoder();
+  }
+
+  @Override
+  public Batch batch(List<Example> rows) {
+    return windows.batch(rows, plan.padId());
+  }
+
+  @Override
+  public double backward(List<Example> rows, List<Tap> taps) {
+    try (var pass = Scope.open()) {
+      var batch = batch(rows);
+      var weights = Collections.nCopies(rows.size(), ExampleWeight.PLAIN);
+      return backward(batch, LossRows.of(batch, weights, batch.supervised(), 0), taps).total();
     }
   }
 
@@ -193,15 +249,18 @@ public final class Trainer {
 
   private List<Batch> batches(long step) {
     var batches = new ArrayList<Batch>();
-    for (var examples : windows.of(step)) {
-      var rows = new ArrayList<>(examples);
+    for (var own : windows.of(step)) {
+      for (var guard : guards) {
+        own = guard.rows(step, batches.size(), own);
+      }
+      var rows = new ArrayList<>(own);
       if (!anchors.isEmpty()) {
         long from = (step * 64 + batches.size()) * plan.anchorBatch();
         for (int i : anchorOrder.indices(from, plan.anchorBatch())) {
           rows.add(anchors.get(i));
         }
       }
-      batches.add(windows.batch(rows, plan.padId()));
+      batches.add(batch(rows));
     }
     return batches;
   }
