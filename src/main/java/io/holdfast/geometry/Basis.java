@@ -91,6 +91,11 @@ public record Basis(double[][] vectors) {
     return inside;
   }
 
+  /** Where a vector stands inside the subspace, {@code U^T x}. */
+  public double[] coefficients(double[] x) {
+    return Arrays.stream(vectors).mapToDouble(vector -> Vectors.dot(x, vector)).toArray();
+  }
+
   /** The part of a vector outside the subspace. */
   public double[] reject(double[] x) {
     return Vectors.minus(x, project(x));

@@ -83,29 +83,7 @@ final class Decoding {
 
   /** Logits after the prompts, {@code [rows, V]}. */
   private Tensor prompt() {
-    int rows = all.size();
-    var ids = new long[rows * width];
-    var positions = new long[rows * width];
-    for (int r = 0; r < rows; r++) {
-      int[] prompt = all.get(r).prompt();
-      int from = (r + 1) * width - prompt.length;
-      for (int t = 0; t < prompt.length; t++) {
-        ids[from + t] = prompt[t];
-        positions[from + t] = t;
-      }
-    }
-    Tensor mask = null;
-    if (visible != null) {
-      var time = torch.arange(new Scalar(width));
-      var past = time.unsqueeze(0).le(time.unsqueeze(1));
-      // A padding token looks at itself: one that sees nothing would be NaN.
-      var self = time.unsqueeze(0).eq(time.unsqueeze(1));
-      mask = visible.narrow(3, 0, width).logical_and(past).logical_or(self);
-    }
-    return logits(
-        Tensors.of(ids, rows, width),
-        visible == null ? null : Tensors.of(positions, rows, width),
-        mask);
+    return logits(Tokens.leftPadded(all.stream().map(DecodedRow::prompt).toList(), cache));
   }
 
   /** Logits after the tokens that were chosen last. */
@@ -118,7 +96,11 @@ final class Decoding {
             ? null
             : visible.narrow(0, 0, open.size()).narrow(3, 0, cache.length() + 1L);
     return logits(
-        column(DecodedRow::last), visible == null ? null : column(row -> row.length() - 1), mask);
+        new Tokens(
+            column(DecodedRow::last),
+            visible == null ? null : column(row -> row.length() - 1),
+            mask,
+            cache));
   }
 
   /**
@@ -128,11 +110,12 @@ final class Decoding {
   private Tensor again() {
     cache.clear();
     long[] ids = open.stream().flatMapToLong(DecodedRow::tokens).toArray();
-    return logits(Tensors.of(ids, open.size(), ids.length / open.size()), null, null);
+    var again = Tensors.of(ids, open.size(), ids.length / open.size());
+    return logits(new Tokens(again, null, null, cache));
   }
 
-  private Tensor logits(Tensor ids, Tensor positions, Tensor mask) {
-    var hidden = decoder.forward(new Tokens(ids, positions, mask, cache), AdapterMode.ON, taps);
+  private Tensor logits(Tokens tokens) {
+    var hidden = decoder.forward(tokens, AdapterMode.ON, taps);
     return decoder.logits(hidden.select(1, hidden.size(1) - 1));
   }
 

@@ -4,7 +4,10 @@ import io.holdfast.data.Batch;
 import io.holdfast.data.Example;
 import io.holdfast.torch.Tensors;
 import java.util.Arrays;
+import java.util.List;
+import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch;
 
 /**
  * What a forward pass reads.
@@ -47,6 +50,38 @@ public record Tokens(Tensor ids, Tensor positions, Tensor mask, KvCache cache, l
     return lengths == null
         ? (cache == null ? 0 : cache.length()) + time
         : Math.toIntExact(Arrays.stream(lengths).max().orElse(0));
+  }
+
+  /**
+   * Sequences that end at the right edge, padded on the left with what no token of theirs sees.
+   *
+   * @param cache that is empty, or null
+   */
+  public static Tokens leftPadded(List<int[]> sequences, KvCache cache) {
+    int rows = sequences.size();
+    int width = sequences.stream().mapToInt(ids -> ids.length).max().orElse(0);
+    var ids = new long[rows * width];
+    var positions = new long[rows * width];
+    for (int r = 0; r < rows; r++) {
+      int[] sequence = sequences.get(r);
+      int from = (r + 1) * width - sequence.length;
+      for (int t = 0; t < sequence.length; t++) {
+        ids[from + t] = sequence[t];
+        positions[from + t] = t;
+      }
+    }
+    var all = Tensors.of(ids, rows, width);
+    if (sequences.stream().allMatch(sequence -> sequence.length == width)) {
+      return new Tokens(all, null, null, cache);
+    }
+    long[] pads = sequences.stream().mapToLong(sequence -> width - sequence.length).toArray();
+    var time = torch.arange(new Scalar(width));
+    var visible = time.ge(Tensors.of(pads, rows, 1, 1, 1));
+    var past = time.unsqueeze(0).le(time.unsqueeze(1));
+    // A padding token looks at itself: one that sees nothing would be NaN.
+    var self = time.unsqueeze(0).eq(time.unsqueeze(1));
+    return new Tokens(
+        all, Tensors.of(positions, rows, width), visible.logical_and(past).logical_or(self), cache);
   }
 
   /**

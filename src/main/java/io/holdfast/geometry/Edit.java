@@ -1,0 +1,50 @@
+package io.holdfast.geometry;
+
+import io.holdfast.torch.Tensors;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch.ScalarType;
+
+/** What is done to a hidden state {@code x [d]}. */
+public sealed interface Edit {
+  /** The states {@code [..., d]} after the edit, in their own type; computed in float32. */
+  Tensor apply(Tensor states);
+
+  /** {@code x + by}. */
+  record Shift(double[] by) implements Edit {
+    @Override
+    public Tensor apply(Tensor states) {
+      var wide = states.to(ScalarType.Float);
+      return wide.add(row(by)).to(states.scalar_type());
+    }
+  }
+
+  /**
+   * {@code x - W^T (R x - target)}: what is read along {@code R} becomes {@code target} where the
+   * rows of {@code R} are orthonormal and {@code W = R}.
+   *
+   * @param read {@code R [k][d]}
+   * @param write {@code W [k][d]}
+   * @param target {@code [k]}; zeros ablate
+   */
+  record Rewrite(double[][] read, double[][] write, double[] target) implements Edit {
+    @Override
+    public Tensor apply(Tensor states) {
+      var wide = states.to(ScalarType.Float);
+      var coefficients = wide.matmul(matrix(read).t()).sub(row(target));
+      return wide.sub(coefficients.matmul(matrix(write))).to(states.scalar_type());
+    }
+  }
+
+  private static Tensor row(double[] values) {
+    return matrix(new double[][] {values}).view(values.length);
+  }
+
+  private static Tensor matrix(double[][] rows) {
+    int width = rows[0].length;
+    var values = new float[rows.length * width];
+    for (int i = 0; i < values.length; i++) {
+      values[i] = (float) rows[i / width][i % width];
+    }
+    return Tensors.of(values, rows.length, width);
+  }
+}

@@ -1,0 +1,91 @@
+package io.holdfast.geometry;
+
+import io.holdfast.model.Site;
+import io.holdfast.model.Tap;
+import io.holdfast.torch.Scope;
+import java.util.HashMap;
+import java.util.Map;
+import java.util.SortedMap;
+import org.bytedeco.pytorch.Tensor;
+
+/**
+ * Edits of the residual stream while a model computes (Arditi et al. 2024, section 2.4).
+ *
+ * @param edits by the site at which each is made
+ * @param reach the tokens they are made at
+ */
+public record Intervention(Map<Site, Edit> edits, Reach reach) implements Tap {
+  /**
+   * Directional ablation: what lies inside a subspace is removed from the input of every block and
+   * from all that attention and MLP add.
+   *
+   * @param depth blocks of the model
+   */
+  public static Intervention ablating(Basis subspace, int depth, Reach reach) {
+    return moving(subspace, subspace, depth, reach);
+  }
+
+  /**
+   * The control of an ablation whose changes are as large: what is read along one subspace is taken
+   * away along another of the same rank, so that each token moves as far, another way.
+   */
+  public static Intervention moving(Basis read, Basis written, int depth, Reach reach) {
+    var edit = new Edit.Rewrite(read.vectors(), written.vectors(), new double[read.rank()]);
+    var edits = new HashMap<Site, Edit>();
+    for (int layer = 0; layer < depth; layer++) {
+      for (var kind : Site.Kind.values()) {
+        edits.put(new Site(kind, layer), edit);
+      }
+    }
+    return new Intervention(edits, reach);
+  }
+
+  /**
+   * Affine ablation: at each slot of the residual stream what lies inside the slot's subspace
+   * becomes what it is at a centre, such as the mean of benign prompts at the same tokens. Where
+   * zero is no neutral value along a direction, this is what removes it.
+   *
+   * @param subspaces by slot
+   * @param centres {@code [d]} by slot
+   */
+  public static Intervention centring(
+      SortedMap<Integer, Basis> subspaces, SortedMap<Integer, double[]> centres, Reach reach) {
+    var edits = new HashMap<Site, Edit>();
+    subspaces.forEach(
+        (slot, subspace) -> {
+          double[][] rows = subspace.vectors();
+          double[] target = subspace.coefficients(centres.get(slot));
+          edits.put(Site.residual(slot), new Edit.Rewrite(rows, rows, target));
+        });
+    return new Intervention(edits, reach);
+  }
+
+  /** Activation addition: a vector is added at one slot of the residual stream. */
+  public static Intervention adding(double[] vector, int slot, Reach reach) {
+    return new Intervention(Map.of(Site.residual(slot), new Edit.Shift(vector)), reach);
+  }
+
+  @Override
+  public boolean wants(Site site) {
+    return edits.containsKey(site);
+  }
+
+  @Override
+  public Tensor at(Site site, Tensor hidden) {
+    int time = Math.toIntExact(hidden.size(1));
+    var columns = reach.columns(time);
+    if (columns.count() == 0) {
+      return hidden;
+    }
+    try (var scope = Scope.open()) {
+      var edit = edits.get(site);
+      if (columns.count() == time) {
+        return scope.keep(edit.apply(hidden));
+      }
+      var changed = hidden.clone();
+      var reached = hidden.narrow(1, columns.from(), columns.count());
+      changed.narrow(1, columns.from(), columns.count()).copy_(edit.apply(reached));
+      return scope.keep(changed);
+    }
+  }
+}
