@@ -109,6 +109,11 @@ def main():
             "memory_ratio": round(peak / size, 3),
             "memory_ratio_without_start": round((peak - base) / size, 3),
         }
+    result["in one process"] = json.loads(
+        subprocess.check_output(
+            ["./holdfast", "bench", "load", "--model", str(big), "--runs", str(arguments.runs)]
+        )
+    )
     print(json.dumps(result, indent=2))
 
 

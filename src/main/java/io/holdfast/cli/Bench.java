@@ -1,7 +1,9 @@
 package io.holdfast.cli;
 
+import io.holdfast.HoldfastException;
 import io.holdfast.bench.Ceiling;
 import io.holdfast.bench.KernelBench;
+import io.holdfast.bench.LoadBench;
 import io.holdfast.bench.Measurement;
 import io.holdfast.bench.Sizes;
 import io.holdfast.checkpoint.AtomicFile;
@@ -23,8 +25,8 @@ import picocli.CommandLine.Spec;
 /** Measurements of this machine. */
 @Command(
     name = "bench",
-    description = "Measure the kernels on this machine.",
-    subcommands = Bench.OfKernels.class,
+    description = "Measure this machine: the kernels, and how fast a model is loaded.",
+    subcommands = {Bench.OfKernels.class, Bench.OfLoading.class},
     synopsisSubcommandLabel = "WHAT")
 final class Bench implements Runnable {
   @Spec private CommandSpec spec;
@@ -32,7 +34,7 @@ final class Bench implements Runnable {
   @Override
   public void run() {
     throw new picocli.CommandLine.ParameterException(
-        spec.commandLine(), "bench: say what to measure: bench kernels");
+        spec.commandLine(), "bench: say what to measure: bench kernels | bench load");
   }
 
   /** {@code bench kernels}. */
@@ -136,6 +138,49 @@ final class Bench implements Runnable {
                 m.libTorch()));
       }
       return text.toString();
+    }
+  }
+
+  /** {@code bench load}. */
+  @Command(
+      name = "load",
+      description = {
+        "Measure how long a model's weights take from the page cache to memory that a forward pass",
+        "reads, beside the time of reading the files. Wants an idle machine."
+      })
+  static final class OfLoading implements Runnable {
+    @Spec private CommandSpec spec;
+
+    @Option(
+        names = {"-m", "--model"},
+        paramLabel = "DIR",
+        required = true,
+        description = "Hugging Face folder.")
+    private Path model;
+
+    @Option(
+        names = "--runs",
+        paramLabel = "N",
+        description = "Medians of so many runs (default: ${DEFAULT-VALUE}).")
+    private int runs = 5;
+
+    @Override
+    public void run() {
+      if (runs < 1) {
+        throw HoldfastException.usage("--runs is at least 1");
+      }
+      var found = LoadBench.measure(model, runs);
+      spec.commandLine()
+          .getOut()
+          .printf(
+              Locale.ROOT,
+              "{\"bytes\": %d, \"read_seconds\": %.4f, \"load_seconds\": %.4f, \"ratio\": %.2f,"
+                  + " \"pass_seconds\": %.4f}%n",
+              found.bytes(),
+              found.read(),
+              found.load(),
+              found.ratio(),
+              found.pass());
     }
   }
 }
