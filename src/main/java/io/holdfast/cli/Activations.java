@@ -20,8 +20,6 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.TreeMap;
 import java.util.stream.Collectors;
-import java.util.stream.IntStream;
-import java.util.stream.Stream;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
@@ -79,7 +77,7 @@ final class Activations implements Runnable {
                 () -> InputOption.stream(input.file()),
                 model.folder(),
                 decoder.architecture().vocabulary())) {
-      var wanted = layers(decoder.architecture().depth());
+      var wanted = LayerList.parse(layers, decoder.architecture().depth());
       long width = decoder.architecture().hidden();
       var slots = new ArrayList<Slot>();
       int maxPositions = decoder.architecture().maxPositions();
@@ -134,32 +132,6 @@ final class Activations implements Runnable {
     } catch (HoldfastException e) {
       throw row.place().bad(e);
     }
-  }
-
-  /** The numbers of the layers, none of them twice, in the order given. */
-  private List<Integer> layers(int last) {
-    if (layers.equals("all")) {
-      return IntStream.rangeClosed(0, last).boxed().toList();
-    }
-    return Stream.of(layers.split(",", -1))
-        .map(text -> layer(text.strip(), last))
-        .distinct()
-        .toList();
-  }
-
-  private static int layer(String text, int last) {
-    try {
-      int number = Integer.parseInt(text);
-      int layer = number < 0 ? last + 1 + number : number;
-      if (layer >= 0 && layer <= last) {
-        return layer;
-      }
-    } catch (NumberFormatException e) {
-      // Said below.
-    }
-    throw HoldfastException.usage(
-        "--layers: '%s' is no layer of this model; it has 0 to %d (%d to -1 from the end), or all",
-        text, last, -last - 1);
   }
 
   private Map<String, String> metadata(List<Integer> wanted) {

@@ -32,6 +32,7 @@ import picocli.CommandLine.Spec;
       Activations.class,
       Tokenize.class,
       Merge.class,
+      Geometry.class,
       Doctor.class,
       Bench.class,
       GenerateCompletion.class

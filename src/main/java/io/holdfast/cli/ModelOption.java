@@ -1,9 +1,12 @@
 package io.holdfast.cli;
 
+import io.holdfast.checkpoint.ModelFolder;
 import io.holdfast.kernels.DType;
 import io.holdfast.model.AdaptedDecoder;
 import io.holdfast.model.Decoder;
+import io.holdfast.train.TrainingData;
 import java.nio.file.Path;
+import java.util.List;
 import picocli.CommandLine.Option;
 
 /** {@code --model} and {@code --adapter}. */
@@ -39,6 +42,17 @@ final class ModelOption {
   /** The model's folder. */
   Path folder() {
     return model;
+  }
+
+  /** Identifies the weights, those of the adapter included. */
+  String hash() {
+    try (var files = ModelFolder.open(model)) {
+      return adapter == null
+          ? files.hash()
+          : files.hash()
+              + " with adapter "
+              + TrainingData.hash(List.of(adapter.resolve("adapter_model.safetensors")));
+    }
   }
 
   /** The model with its adapter switched in. */

@@ -118,6 +118,20 @@ public record Basis(double[][] vectors) {
     return inside / all;
   }
 
+  /** The same for each direction: its share of the squared length of all vectors. */
+  public double[] shares(double[][] rows) {
+    double all = Arrays.stream(rows).mapToDouble(row -> Vectors.dot(row, row)).sum();
+    return Arrays.stream(vectors)
+        .mapToDouble(
+            vector ->
+                Arrays.stream(rows)
+                        .mapToDouble(row -> Vectors.dot(row, vector))
+                        .map(along -> along * along)
+                        .sum()
+                    / all)
+        .toArray();
+  }
+
   /** Twice, because once loses digits where little is left. */
   private static double[] outside(double[] direction, double[][] vectors, int count) {
     double before = Vectors.norm(direction);

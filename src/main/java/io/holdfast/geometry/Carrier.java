@@ -35,6 +35,11 @@ public record Carrier(double[] vector) {
     return Arrays.stream(with).map(row -> Vectors.minus(row, mean)).toArray(double[][]::new);
   }
 
+  /** The mean of a class, {@code [d]}. */
+  public static double[] mean(double[][] rows) {
+    return Vectors.mean(rows);
+  }
+
   /** Length of the difference. */
   public double norm() {
     return Vectors.norm(vector);

@@ -17,10 +17,7 @@ public record Cone(double[] axis, double aperture, double aperture95, double con
   public static Cone of(double[][] harmful, double[][] benign) {
     double[] apex = Vectors.mean(benign);
     var rays =
-        Arrays.stream(harmful)
-            .map(row -> Vectors.minus(row, apex))
-            .map(ray -> Vectors.scaled(ray, 1 / Vectors.norm(ray)))
-            .toArray(double[][]::new);
+        rays(Arrays.stream(harmful).map(row -> Vectors.minus(row, apex)).toArray(double[][]::new));
     double[] mean = Vectors.mean(rays);
     double concentration = Vectors.norm(mean);
     double[] axis = Vectors.scaled(mean, 1 / concentration);
@@ -31,6 +28,14 @@ public record Cone(double[] axis, double aperture, double aperture95, double con
         Arrays.stream(angles).average().orElseThrow(),
         new Percentile().withEstimationType(Percentile.EstimationType.R_7).evaluate(angles, 95),
         concentration);
+  }
+
+  /** Differences scaled to length 1; those that are zero point nowhere and are left out. */
+  public static double[][] rays(double[][] differences) {
+    return Arrays.stream(differences)
+        .filter(row -> Vectors.norm(row) > 0)
+        .map(row -> Vectors.scaled(row, 1 / Vectors.norm(row)))
+        .toArray(double[][]::new);
   }
 
   /** Angle between the axes of two cones, radians. */

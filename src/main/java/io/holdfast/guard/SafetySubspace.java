@@ -4,6 +4,7 @@ import io.holdfast.HoldfastException;
 import io.holdfast.checkpoint.Safetensors;
 import io.holdfast.checkpoint.SafetensorsWriter;
 import io.holdfast.checkpoint.TensorEntry;
+import io.holdfast.geometry.Basis;
 import io.holdfast.kernels.DType;
 import io.holdfast.kernels.Matrix;
 import java.lang.foreign.Arena;
@@ -27,6 +28,7 @@ public final class SafetySubspace implements AutoCloseable {
   private final Arena arena = Arena.ofShared();
   private final SortedMap<Integer, Matrix> bases = new TreeMap<>();
   private final SortedMap<Integer, Double> scales = new TreeMap<>();
+  private final SortedMap<Integer, double[]> benignMeans = new TreeMap<>();
   private final String modelHash;
 
   /**
@@ -41,6 +43,30 @@ public final class SafetySubspace implements AutoCloseable {
     this.modelHash = modelHash;
     this.scales.putAll(scales);
     bases.forEach((layer, basis) -> this.bases.put(layer, matrix(basis)));
+  }
+
+  /** What was fitted, layer by layer, on the model of this hash. */
+  public static SafetySubspace of(SortedMap<Integer, SubspaceFit.Layer> layers, String modelHash) {
+    var bases = new TreeMap<Integer, double[][]>();
+    var scales = new TreeMap<Integer, Double>();
+    layers.forEach(
+        (layer, fitted) -> {
+          bases.put(layer, columns(fitted.basis()));
+          scales.put(layer, fitted.scale());
+        });
+    var subspace = new SafetySubspace(bases, scales, modelHash);
+    layers.forEach((layer, fitted) -> subspace.benignMeans.put(layer, fitted.benignMean()));
+    return subspace;
+  }
+
+  private static double[][] columns(Basis basis) {
+    var columns = new double[basis.width()][basis.rank()];
+    for (int i = 0; i < basis.width(); i++) {
+      for (int j = 0; j < basis.rank(); j++) {
+        columns[i][j] = basis.vectors()[j][i];
+      }
+    }
+    return columns;
   }
 
   private Matrix matrix(double[][] basis) {
@@ -74,6 +100,46 @@ public final class SafetySubspace implements AutoCloseable {
     return scales.get(layer);
   }
 
+  /** The directions at a slot, as geometry has them. */
+  public Basis directions(int layer) {
+    var basis = bases.get(layer);
+    var vectors = new double[rank()][Math.toIntExact(basis.rows())];
+    for (int i = 0; i < basis.rows(); i++) {
+      for (int j = 0; j < vectors.length; j++) {
+        vectors[j][i] = basis.data().getAtIndex(ValueLayout.JAVA_FLOAT, i * basis.stride() + j);
+      }
+    }
+    return new Basis(vectors);
+  }
+
+  /**
+   * The mean state of benign prompts at their end.
+   *
+   * @throws HoldfastException if the file it was read from has none
+   */
+  public double[] benignMean(int layer) {
+    if (!benignMeans.containsKey(layer)) {
+      throw HoldfastException.usage(
+          "guard.subspace.basis: the file has no mean of benign prompts, which a term of this guard"
+              + " needs; fit it anew (holdfast geometry fit)");
+    }
+    return benignMeans.get(layer);
+  }
+
+  /**
+   * The same layers and scales with random directions: the control for what a fitted basis does.
+   */
+  public SafetySubspace randomized(long seed) {
+    var random = new TreeMap<Integer, double[][]>();
+    bases.forEach(
+        (layer, basis) ->
+            random.put(
+                layer, columns(Basis.random(Math.toIntExact(basis.rows()), rank(), seed + layer))));
+    var control = new SafetySubspace(random, scales, modelHash);
+    control.benignMeans.putAll(benignMeans);
+    return control;
+  }
+
   /** Hash of the model it belongs to. */
   public String modelHash() {
     return modelHash;
@@ -105,6 +171,14 @@ public final class SafetySubspace implements AutoCloseable {
                     DType.FLOAT32,
                     List.of(basis.rows(), basis.columns()),
                     basis.data())));
+    benignMeans.forEach(
+        (layer, mean) -> {
+          var values = new float[mean.length];
+          for (int i = 0; i < mean.length; i++) {
+            values[i] = (float) mean[i];
+          }
+          tensors.add(TensorEntry.of("benign." + layer, List.of((long) mean.length), values));
+        });
     SafetensorsWriter.write(file, tensors, metadata);
   }
 
@@ -119,7 +193,7 @@ public final class SafetySubspace implements AutoCloseable {
       var metadata = tensors.metadata();
       if (!"safety-subspace 1".equals(metadata.get("holdfast"))) {
         throw HoldfastException.input(
-            "%s: not a safety subspace; make one with a `contrast` in the configuration", file);
+            "%s: not a safety subspace; make one with holdfast geometry fit", file);
       }
       if (!modelHash.equals(metadata.get("model"))) {
         throw HoldfastException.input(
@@ -128,14 +202,29 @@ public final class SafetySubspace implements AutoCloseable {
       }
       var bases = new TreeMap<Integer, double[][]>();
       var scales = new TreeMap<Integer, Double>();
+      var benignMeans = new TreeMap<Integer, double[]>();
       for (var name : tensors.names()) {
-        int layer = Integer.parseInt(name.substring("layer.".length()));
+        int layer = Integer.parseInt(name.substring(name.indexOf('.') + 1));
+        if (name.startsWith("benign.")) {
+          benignMeans.put(layer, vector(tensors.get(name)));
+          continue;
+        }
         bases.put(layer, values(tensors.get(name)));
         scales.put(layer, Double.parseDouble(metadata.get("scale." + layer)));
         checkOrthonormal(bases.get(layer), file, name);
       }
-      return new SafetySubspace(bases, scales, modelHash);
+      var subspace = new SafetySubspace(bases, scales, modelHash);
+      subspace.benignMeans.putAll(benignMeans);
+      return subspace;
     }
+  }
+
+  private static double[] vector(TensorEntry tensor) {
+    var values = new double[Math.toIntExact(tensor.sizes()[0])];
+    for (int i = 0; i < values.length; i++) {
+      values[i] = tensor.data().get(ValueLayout.JAVA_FLOAT_UNALIGNED, 4L * i);
+    }
+    return values;
   }
 
   private static double[][] values(TensorEntry tensor) {

@@ -4,10 +4,15 @@ import io.holdfast.HoldfastException;
 import io.holdfast.data.Example;
 import io.holdfast.geometry.Basis;
 import io.holdfast.geometry.Carrier;
-import io.holdfast.geometry.PromptActivations;
+import io.holdfast.geometry.Cone;
+import io.holdfast.geometry.Reading;
+import io.holdfast.geometry.States;
+import io.holdfast.geometry.TokenPosition;
 import io.holdfast.model.Decoder;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
+import java.util.SortedMap;
 import java.util.TreeMap;
 
 /**
@@ -17,24 +22,75 @@ import java.util.TreeMap;
 public final class SubspaceFit {
   private SubspaceFit() {}
 
-  /**
-   * Activations of one class of prompts at one layer.
-   *
-   * @param positions by named position, {@code [prompts][d]}
-   */
-  public record Activations(List<double[][]> positions) {}
+  /** Which directions follow the mean differences. */
+  public enum Method {
+    /** The left singular vectors of the differences, not centred. */
+    SVD,
+    /** The same of differences scaled to length 1: the cone of directions, however far they go. */
+    CONE,
+    /** None: one mean difference a position. */
+    MEAN
+  }
 
-  /** One layer's basis and scale. */
-  public record Layer(double[][] basis, double scale) {}
+  /**
+   * How a subspace is fitted.
+   *
+   * @param readings what is read of each prompt; differences in means are taken of each
+   * @param method which directions follow
+   * @param rank directions per layer, at most
+   * @param energy the share of the squared differences that the directions must hold: the rank is
+   *     then the smallest that does in every layer; 1 for the full rank
+   */
+  public record Settings(List<Reading> readings, Method method, int rank, double energy) {
+    /** Harm read at the end of the instruction, refusal at the end of the prompt. */
+    public static Settings standard(int rank) {
+      return new Settings(
+          List.of(
+              new Reading(TokenPosition.INSTRUCTION_END, 0, 1),
+              new Reading(TokenPosition.PROMPT_END, 0, 1)),
+          Method.SVD,
+          rank,
+          1);
+    }
+  }
 
   /**
-   * A subspace of a model, fitted where harm is read (the end of the instruction) and where refusal
-   * is decided (the end of the prompt).
+   * One layer's subspace.
    *
-   * @param harmful prompts that should be refused
-   * @param benign prompts that should be answered
-   * @param layers slots of the residual stream
+   * @param basis the directions, the mean difference of the last reading first
+   * @param scale squared length of that mean difference
+   * @param benignMean {@code [d]} of the last reading
+   * @param shares of the squared differences that lie along each direction
+   * @param separation {@code scale} as a share of the mean squared difference of a harmful prompt
+   *     from the benign mean: 1 where the classes differ by their means alone
    */
+  public record Layer(
+      Basis basis, double scale, double[] benignMean, double[] shares, double separation) {
+    /** The share of the squared differences that lies inside. */
+    public double energy() {
+      return Arrays.stream(shares).sum();
+    }
+
+    /** How many of the directions hold a share of the squared differences. */
+    int rankFor(double share) {
+      int used = 0;
+      for (double held = 0; used < shares.length && held < share; used++) {
+        held += shares[used];
+      }
+      return used;
+    }
+
+    Layer first(int rank) {
+      return new Layer(
+          new Basis(Arrays.copyOf(basis.vectors(), rank)),
+          scale,
+          benignMean,
+          Arrays.copyOf(shares, rank),
+          separation);
+    }
+  }
+
+  /** A subspace fitted as {@link Settings#standard} says. */
   public static SafetySubspace fit(
       Decoder model,
       List<Example> harmful,
@@ -42,78 +98,88 @@ public final class SubspaceFit {
       List<Integer> layers,
       int rank,
       String modelHash) {
-    var bases = new TreeMap<Integer, double[][]>();
-    var scales = new TreeMap<Integer, Double>();
-    var dangerous = states(model, harmful, layers);
-    var harmless = states(model, benign, layers);
-    for (int layer : layers) {
-      var fitted = fit(at(dangerous, layer), at(harmless, layer), rank);
-      bases.put(layer, fitted.basis());
-      scales.put(layer, fitted.scale());
-    }
-    return new SafetySubspace(bases, scales, modelHash);
-  }
-
-  private static List<PromptActivations> states(
-      Decoder model, List<Example> prompts, List<Integer> layers) {
-    return List.of(
-        PromptActivations.capture(model, prompts, layers, Example::instructionEnd),
-        PromptActivations.capture(model, prompts, layers, Example::promptEnd));
-  }
-
-  private static Activations at(List<PromptActivations> states, int layer) {
-    return new Activations(states.stream().map(state -> state.at(layer)).toList());
+    return SafetySubspace.of(
+        layers(model, harmful, benign, layers, Settings.standard(rank)), modelHash);
   }
 
   /**
-   * An orthonormal basis of rank k.
+   * Fits each layer.
    *
-   * <p>Column 0.. are the mean differences at each position, last position first, made orthonormal;
-   * the rest are the directions in which {@code h_harmful(x) - mean_benign}, gathered over
-   * positions, spread most outside those ({@link Basis#leading}).
+   * @param harmful prompts that should be refused
+   * @param benign prompts that should be answered
+   * @param layers slots of the residual stream
+   * @throws HoldfastException if there are fewer prompts than directions, or activations are not
+   *     finite
+   */
+  public static SortedMap<Integer, Layer> layers(
+      Decoder model,
+      List<Example> harmful,
+      List<Example> benign,
+      List<Integer> layers,
+      Settings settings) {
+    var dangerous = States.capture(model, harmful, layers, settings.readings());
+    var harmless = States.capture(model, benign, layers, settings.readings());
+    var fitted = new TreeMap<Integer, Layer>();
+    for (int layer : layers) {
+      fitted.put(layer, fit(dangerous.at(layer), harmless.at(layer), settings));
+    }
+    // One rank for all layers: the most that any of them needs for its share.
+    if (settings.energy() < 1) {
+      int rank =
+          fitted.values().stream().mapToInt(l -> l.rankFor(settings.energy())).max().orElseThrow();
+      fitted.replaceAll((_, layer) -> layer.first(Math.min(rank, layer.basis().rank())));
+    }
+    return fitted;
+  }
+
+  /**
+   * Fits one layer.
    *
+   * @param harmful activations {@code [readings][prompts][d]}
+   * @param benign the same of the other class
    * @throws HoldfastException if there are fewer differences than directions asked for
    */
-  public static Layer fit(Activations harmful, Activations benign, int rank) {
-    int positions = harmful.positions().size();
-    int width = harmful.positions().getFirst()[0].length;
-    int available = harmful.positions().stream().mapToInt(rows -> rows.length).sum();
-    if (rank > Math.min(width, available)) {
-      throw HoldfastException.usage(
-          "guard.subspace.rank: %d directions cannot be fitted to %d activations of width %d; ask"
-              + " for fewer, or give more harmful prompts",
-          rank, available, width);
-    }
+  public static Layer fit(double[][][] harmful, double[][][] benign, Settings settings) {
+    int readings = harmful.length;
+    int available = readings * harmful[0].length;
+    boolean mean = settings.method() == Method.MEAN;
+    int width = harmful[0][0].length;
+    int rank =
+        mean ? Math.min(settings.rank(), readings) : rank(settings, Math.min(width, available));
     var means = new ArrayList<double[]>();
     var differences = new ArrayList<double[]>();
-    for (int p = positions - 1; p >= 0; p--) {
-      double[][] rows = harmful.positions().get(p);
-      double[][] others = benign.positions().get(p);
-      means.add(Carrier.between(rows, others).vector());
-      differences.addAll(List.of(Carrier.differences(rows, others)));
+    for (int r = readings - 1; r >= 0; r--) {
+      means.add(Carrier.between(harmful[r], benign[r]).vector());
+      differences.addAll(List.of(Carrier.differences(harmful[r], benign[r])));
     }
-    var basis = Basis.leading(means, differences.toArray(double[][]::new), rank);
-    if (basis.rank() < rank) {
+    var all = differences.toArray(double[][]::new);
+    var shaped = settings.method() == Method.CONE ? Cone.rays(all) : all;
+    var basis = mean ? Basis.span(means) : Basis.leading(means, shaped, rank);
+    if (!mean && settings.energy() == 1 && basis.rank() < rank) {
       throw HoldfastException.usage(
-          "guard.subspace.rank: the activations span only %d directions, not %d",
-          basis.rank(), rank);
+          "rank: the activations span only %d directions, not %d", basis.rank(), rank);
     }
+    double[][] last = benign[readings - 1];
     double length = new Carrier(means.getFirst()).norm();
-    return new Layer(transposed(basis.vectors()), length * length);
+    double spread =
+        Arrays.stream(Carrier.differences(harmful[readings - 1], last))
+            .mapToDouble(row -> Arrays.stream(row).map(x -> x * x).sum())
+            .average()
+            .orElseThrow();
+    return new Layer(
+        basis, length * length, Carrier.mean(last), basis.shares(all), length * length / spread);
   }
 
-  /** Random orthonormal directions: the control for any basis that was fitted. */
-  public static double[][] random(int width, int rank, long seed) {
-    return transposed(Basis.random(width, rank, seed).vectors());
-  }
-
-  private static double[][] transposed(double[][] rows) {
-    var columns = new double[rows[0].length][rows.length];
-    for (int i = 0; i < rows.length; i++) {
-      for (int j = 0; j < rows[0].length; j++) {
-        columns[j][i] = rows[i][j];
-      }
+  private static int rank(Settings settings, int available) {
+    if (settings.energy() < 1) {
+      return Math.min(settings.rank(), available);
     }
-    return columns;
+    if (settings.rank() > available) {
+      throw HoldfastException.usage(
+          "rank: %d directions cannot be fitted to %d activations; ask for fewer, or give more"
+              + " harmful prompts",
+          settings.rank(), available);
+    }
+    return settings.rank();
   }
 }

@@ -17,6 +17,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.AbstractList;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.stream.IntStream;
@@ -172,28 +173,16 @@ final class GuardAssembly {
   }
 
   private static GuardedPositions positions(GuardConfig.Subspace settings) {
-    return example ->
-        IntStream.range(0, example.ids().length).filter(t -> holds(settings, example, t)).toArray();
-  }
-
-  private static boolean holds(GuardConfig.Subspace settings, Example example, int t) {
-    int instruction = example.instructionEnd();
-    int prompt = example.promptEnd();
-    if (prompt < 0) {
-      return false;
-    }
-    if (t > prompt && t <= prompt + settings.answerTokens()) {
-      return true;
-    }
-    return settings.positions().stream()
-        .anyMatch(
-            position ->
-                switch (position) {
-                  case INSTRUCTION_END -> t == instruction;
-                  case PROMPT_END -> t == prompt;
-                  case RESPONSE -> t > prompt;
-                  case TEMPLATE -> t <= prompt && t >= (instruction < 0 ? prompt : instruction);
-                });
+    return example -> {
+      int prompt = example.promptEnd();
+      var named = settings.positions().stream().flatMapToInt(p -> Arrays.stream(p.of(example)));
+      int answered =
+          prompt < 0 ? 0 : Math.min(settings.answerTokens(), example.length() - 1 - prompt);
+      return IntStream.concat(named, IntStream.rangeClosed(prompt + 1, prompt + answered))
+          .sorted()
+          .distinct()
+          .toArray();
+    };
   }
 
   /** Makes the folder that keeps what is computed. */

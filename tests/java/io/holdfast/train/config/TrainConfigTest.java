@@ -8,9 +8,9 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import io.holdfast.ExitCode;
 import io.holdfast.HoldfastException;
 import io.holdfast.data.ExampleReader.LossOn;
+import io.holdfast.geometry.TokenPosition;
 import io.holdfast.model.AdaptedDecoder.Start;
 import io.holdfast.train.Schedule.Decay;
-import io.holdfast.train.config.GuardConfig.Position;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -142,7 +142,8 @@ class TrainConfigTest {
     assertEquals(9_000_000_000L, config.seed());
     var subspace = config.guard().subspace().orElseThrow();
     assertEquals(Optional.of(List.of(1, -2)), subspace.layers());
-    assertEquals(List.of(Position.INSTRUCTION_END, Position.PROMPT_END), subspace.positions());
+    assertEquals(
+        List.of(TokenPosition.INSTRUCTION_END, TokenPosition.PROMPT_END), subspace.positions());
     assertEquals(
         Optional.of(new GuardConfig.Contrast(Path.of("h.jsonl"), Path.of("b.jsonl"))),
         subspace.contrast());

@@ -2,6 +2,7 @@ package io.holdfast.train.config;
 
 import static io.holdfast.train.config.InvalidValue.unless;
 
+import io.holdfast.geometry.TokenPosition;
 import io.holdfast.guard.KlGuard;
 import java.nio.file.Path;
 import java.util.List;
@@ -40,18 +41,6 @@ public record GuardConfig(Optional<Subspace> subspace, Optional<Kl> kl) {
     return subspace.flatMap(Subspace::anchors).or(() -> kl.flatMap(Kl::anchors));
   }
 
-  /** Positions of a row that the subspace guard holds. */
-  public enum Position {
-    /** The last token of the user's instruction. */
-    INSTRUCTION_END,
-    /** The last token before the answer. */
-    PROMPT_END,
-    /** Every token of the answer. */
-    RESPONSE,
-    /** From the end of the instruction to the end of the prompt. */
-    TEMPLATE
-  }
-
   /** What weight the cross entropy of a row keeps beside the subspace guard. */
   public enum RowWeight {
     /** 1. */
@@ -84,7 +73,7 @@ public record GuardConfig(Optional<Subspace> subspace, Optional<Kl> kl) {
       @Default("16") int rank,
       @Default("1.0") double weight,
       @Default("0") double filter,
-      @Default("[template]") List<Position> positions,
+      @Default("[template]") List<TokenPosition> positions,
       @Default("8") int answerTokens,
       Optional<Contrast> contrast,
       Optional<Path> basis,
