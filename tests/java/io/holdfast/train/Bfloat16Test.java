@@ -16,6 +16,7 @@ import io.holdfast.kernels.KernelBackends;
 import io.holdfast.kernels.Kernels.KlDirection;
 import io.holdfast.model.AdaptedDecoder;
 import io.holdfast.model.Decoder;
+import io.holdfast.risk.RowRisks;
 import io.holdfast.torch.Scope;
 import io.holdfast.torch.Tensors;
 import java.nio.file.Path;
@@ -99,6 +100,7 @@ class Bfloat16Test {
                   Schedule.Decay.COSINE),
               optimizer,
               List.of(),
+              new RowRisks(0),
               null,
               KlDirection.FORWARD,
               List.of(),

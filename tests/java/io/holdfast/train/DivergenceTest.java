@@ -11,6 +11,7 @@ import io.holdfast.HoldfastException;
 import io.holdfast.kernels.KernelBackends;
 import io.holdfast.kernels.Kernels;
 import io.holdfast.model.Decoder;
+import io.holdfast.risk.RowRisks;
 import io.holdfast.torch.NoGrad;
 import io.holdfast.torch.Scope;
 import io.holdfast.torch.Tensors;
@@ -112,6 +113,7 @@ class DivergenceTest {
         new Schedule(1e-3, 0, 9, Schedule.Decay.CONSTANT),
         optimizer,
         List.of(),
+        new RowRisks(0),
         null,
         Kernels.KlDirection.FORWARD,
         List.of(),

@@ -14,6 +14,7 @@ import io.holdfast.kernels.KernelBackends;
 import io.holdfast.kernels.Kernels;
 import io.holdfast.model.Decoder;
 import io.holdfast.model.Scorer;
+import io.holdfast.risk.RowRisks;
 import io.holdfast.torch.Scope;
 import io.holdfast.torch.Tensors;
 import java.lang.foreign.ValueLayout;
@@ -112,6 +113,7 @@ class TraceTest {
         schedule(trace),
         optimizer,
         guards,
+        new RowRisks(0),
         reference,
         Kernels.KlDirection.FORWARD,
         List.of(),

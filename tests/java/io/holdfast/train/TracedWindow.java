@@ -13,6 +13,7 @@ import io.holdfast.kernels.AdamwTensor;
 import io.holdfast.kernels.Kernels;
 import io.holdfast.kernels.Kernels.KlDirection;
 import io.holdfast.model.Decoder;
+import io.holdfast.risk.RowRisks;
 import io.holdfast.torch.Threads;
 import java.lang.foreign.ValueLayout;
 import java.lang.reflect.InvocationTargetException;
@@ -71,6 +72,7 @@ final class TracedWindow implements AutoCloseable {
             new Schedule(1, 0, 1, Schedule.Decay.CONSTANT),
             optimizer,
             guards,
+            new RowRisks(0),
             new Reference(frozen == null ? start : frozen),
             direction,
             List.of(),

@@ -115,7 +115,7 @@ final class GuardAssembly {
         new SubspaceGuard.Settings(
             settings.weight(),
             settings.filter(),
-            settings.riskColumn().isPresent(),
+            settings.weighsByRisk(),
             settings.taskWeight() == GuardConfig.RowWeight.ONE_MINUS_RISK),
         subspace,
         coefficients,

@@ -7,9 +7,11 @@ import io.holdfast.HoldfastException;
 import io.holdfast.checkpoint.ModelFolder;
 import io.holdfast.data.Example;
 import io.holdfast.data.ExampleReader;
+import io.holdfast.data.Examples;
 import io.holdfast.guard.Guard;
 import io.holdfast.kernels.KernelBackends;
 import io.holdfast.kernels.Kernels;
+import io.holdfast.risk.RowRisks;
 import io.holdfast.text.ChatTokenizer;
 import io.holdfast.torch.LibTorch;
 import io.holdfast.torch.Threads;
@@ -173,14 +175,16 @@ public final class TrainRun {
               kernels,
               GuardAssembly.folder(folder.path()));
       var anchors = assembly.anchors();
-      var guards = assembly.guards(read.examples(), anchors, dataHash);
-      var windows = Windows.of(config, read.examples());
+      var risk = new RiskAssembly(config.guard(), config.seed());
+      var rows = risk.rows(read.examples());
+      var guards = assembly.guards(rows, anchors, dataHash);
+      var windows = Windows.of(config, rows, Examples.lengths(read.examples()));
       int steps = config.totalSteps(windows.stepsPerEpoch());
-      folder.describe(config, manifest(modelHash, dataHash, guards, anchors.size(), steps));
+      folder.describe(config, manifest(modelHash, dataHash, guards, risk, anchors.size(), steps));
       try (var optimizer = new Adamw(kernels, adamw(), model.parameters(), model.rounded())) {
-        var trainer = trainer(model, windows, optimizer, guards, anchors, steps);
+        var trainer = trainer(model, windows, optimizer, guards, risk.flow(), anchors, steps);
         var saved = new GuardedModel(model, guards);
-        from.ifPresent(path -> Checkpoints.restore(path, saved, optimizer));
+        from.ifPresent(path -> trainer.resume(Checkpoints.restore(path, saved, optimizer)));
         return loop(trainer, model, saved, optimizer, checkpoints, folder, style);
       } finally {
         guards.forEach(Guard::close);
@@ -192,6 +196,7 @@ public final class TrainRun {
         Windows windows,
         Adamw optimizer,
         List<Guard> guards,
+        RowRisks risks,
         List<Example> anchors,
         int steps) {
       int anchorBatch =
@@ -223,6 +228,7 @@ public final class TrainRun {
               config.schedule().decay()),
           optimizer,
           guards,
+          risks,
           model.reference(),
           direction,
           anchors,
@@ -254,7 +260,7 @@ public final class TrainRun {
           int every = config.checkpoint().every();
           boolean due = every > 0 && report.step() % every == 0;
           if (due || trainer.done() || interrupt.requested()) {
-            last = checkpoints.save(saved, optimizer, JSON.createObjectNode());
+            last = checkpoints.save(saved, optimizer, trainer.state());
           }
           if (interrupt.requested() && !trainer.done()) {
             throw HoldfastException.interrupted(
@@ -305,7 +311,12 @@ public final class TrainRun {
     }
 
     private ObjectNode manifest(
-        String modelHash, String dataHash, List<Guard> guards, int anchors, int steps) {
+        String modelHash,
+        String dataHash,
+        List<Guard> guards,
+        RiskAssembly risk,
+        int anchors,
+        int steps) {
       var manifest = JSON.createObjectNode();
       manifest.put("holdfast", TrainingData.version());
       manifest.put("java", Runtime.version().toString());
@@ -327,6 +338,7 @@ public final class TrainRun {
                       "template_suffix_tokens", example.promptEnd() - example.instructionEnd()));
       var formulas = manifest.putArray("guards");
       guards.forEach(guard -> formulas.add(guard.name()));
+      risk.name().ifPresent(name -> manifest.put("risk", name));
       return manifest;
     }
   }

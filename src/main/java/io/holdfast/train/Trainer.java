@@ -1,5 +1,7 @@
 package io.holdfast.train;
 
+import com.fasterxml.jackson.databind.node.JsonNodeFactory;
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.holdfast.HoldfastException;
 import io.holdfast.data.Batch;
 import io.holdfast.data.DataOrder;
@@ -13,6 +15,7 @@ import io.holdfast.model.Decoder;
 import io.holdfast.model.Tap;
 import io.holdfast.model.Tokens;
 import io.holdfast.model.TrainingPass;
+import io.holdfast.risk.RowRisks;
 import io.holdfast.torch.Scope;
 import java.util.ArrayList;
 import java.util.Collections;
@@ -58,6 +61,7 @@ public final class Trainer implements Tuning {
   private final Adamw optimizer;
   private final FusedHead head;
   private final List<Guard> guards;
+  private final RowRisks risks;
   private final Reference reference;
   private final List<Example> anchors;
   private final DataOrder anchorOrder;
@@ -68,6 +72,7 @@ public final class Trainer implements Tuning {
    * @param optimizer over the trainable parameters
    * @param guards what holds the run back, in the order in which they are asked; the weights are
    *     still those of the run's start
+   * @param risks gives rows the risk by which guards weigh them
    * @param reference the start of the run, or null where no guard looks at it
    * @param anchors safety prompts that the guards hold, may be empty
    */
@@ -78,6 +83,7 @@ public final class Trainer implements Tuning {
       Schedule schedule,
       Adamw optimizer,
       List<Guard> guards,
+      RowRisks risks,
       Reference reference,
       Kernels.KlDirection direction,
       List<Example> anchors,
@@ -88,6 +94,7 @@ public final class Trainer implements Tuning {
     this.schedule = schedule;
     this.optimizer = optimizer;
     this.guards = guards;
+    this.risks = risks;
     this.reference = reference;
     this.anchors = anchors;
     this.anchorOrder = new DataOrder(plan.seed() + 1, true, Math.max(1, anchors.size()));
@@ -116,6 +123,20 @@ public final class Trainer implements Tuning {
   /** Whether the run is complete. */
   public boolean done() {
     return steps() >= plan.steps();
+  }
+
+  /** What a checkpoint must know besides weights, moments and step. */
+  ObjectNode state() {
+    var state = JsonNodeFactory.instance.objectNode();
+    if (!Double.isNaN(risks.average())) {
+      state.put("risk_average", risks.average());
+    }
+    return state;
+  }
+
+  /** Goes on from a checkpoint's state. */
+  void resume(ObjectNode state) {
+    risks.resume(state.path("risk_average").asDouble(Double.NaN));
   }
 
   /**
@@ -249,10 +270,7 @@ public final class Trainer implements Tuning {
 
   private List<Batch> batches(long step) {
     var batches = new ArrayList<Batch>();
-    for (var own : windows.of(step)) {
-      for (var guard : guards) {
-        own = guard.rows(step, batches.size(), own);
-      }
+    for (var own : risks.assess(window(step))) {
       var rows = new ArrayList<>(own);
       if (!anchors.isEmpty()) {
         long from = (step * 64 + batches.size()) * plan.anchorBatch();
@@ -265,6 +283,18 @@ public final class Trainer implements Tuning {
     return batches;
   }
 
+  /** The rows of a step by micro-batch, as guards want them. */
+  private List<List<Example>> window(long step) {
+    var window = new ArrayList<List<Example>>();
+    for (var own : windows.of(step)) {
+      for (var guard : guards) {
+        own = guard.rows(step, window.size(), own);
+      }
+      window.add(own);
+    }
+    return window;
+  }
+
   /** As PyTorch's {@code clip_grad_norm_}. */
   private double clipping(double norm) {
     return plan.clipNorm() > 0 ? Math.min(1, plan.clipNorm() / (norm + 1e-6)) : 1;
@@ -275,6 +305,10 @@ public final class Trainer implements Tuning {
     if (!guards.isEmpty()) {
       terms.put("cross_entropy", loss.plainCrossEntropy() / Math.max(1, supervised));
       terms.put("kl", loss.plainDivergence() / Math.max(1, supervised));
+    }
+    double risk = risks.endStep();
+    if (!Double.isNaN(risk)) {
+      terms.put("risk", risk);
     }
     guards.forEach(guard -> terms.putAll(guard.metrics()));
     return terms;

@@ -101,17 +101,13 @@ public final class Windows {
         examples, lengths, Optional.of(rows), batchSize, accumulation, shuffle, false, seed);
   }
 
-  /** The windows of a configuration. */
-  public static Windows of(TrainConfig config, List<Example> examples) {
-    return of(config, examples, Examples.lengths(examples));
-  }
-
   /** The windows of a configuration, to be counted: of the examples only lengths are known. */
   public static Windows counting(TrainConfig config, int[] lengths) {
     return of(config, List.of(), lengths);
   }
 
-  private static Windows of(TrainConfig config, List<Example> examples, int[] lengths) {
+  /** The windows of a configuration over examples whose lengths are known. */
+  static Windows of(TrainConfig config, List<Example> examples, int[] lengths) {
     var data = config.data();
     return data.packing()
         ? packed(

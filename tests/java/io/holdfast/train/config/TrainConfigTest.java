@@ -130,7 +130,9 @@ class TrainConfigTest {
     assertEquals(List.of(0.9, 0.999), config.optimizer().betas());
     assertEquals(new TrainConfig.Schedule(3, Decay.COSINE), config.schedule());
     assertEquals(new TrainConfig.Checkpoint(100, 3), config.checkpoint());
-    assertEquals(new GuardConfig(Optional.empty(), Optional.empty()), config.guard());
+    assertEquals(
+        new GuardConfig(Optional.empty(), Optional.empty(), Optional.empty(), Optional.empty(), 0),
+        config.guard());
     assertEquals(42, config.seed());
   }
 
@@ -276,13 +278,22 @@ class TrainConfigTest {
         "tune: {lora: {modules_to_save: ['']}} | tune.lora.modules_to_save: an empty name",
         "tune: {lore: {}} | unknown key 'tune.lore' (did you mean 'tune.lora'?)",
         "tune: {lora: {dropout: 1}} | tune.lora.dropout must be in [0, 1), is 1.0",
-        "guard: {kl: {}} | guard.kl.weight or risk_column must be given",
+        "guard: {kl: {}} | guard.kl needs a weight for all rows, or a risk of each: guard.risk",
+        "guard: {kl: {risk_column: r}, risk: {constant: {value: 1}}} | guard.risk cannot be given",
+        "guard: {kl: {weight: 1}, risk: {constant: {value: 1}}} | no guard weighs rows by it",
+        "guard: {kl: {}, risk: {constant: {value: 2}}} | guard.risk.constant.value must be in",
+        "guard: {kl: {}, risk: {oracle: {}}} | unknown key 'guard.risk.oracle'",
+        "guard: {kl: {weight: 1}, risk_control: shuffled} | guard.risk_control needs a risk",
+        "guard: {kl: {weight: 1}, risk_smoothing: 0.5} | guard.risk_smoothing needs a risk",
+        "guard: {kl: {risk_column: r}, risk_smoothing: 1} | guard.risk_smoothing must be in [0, 1)",
+        "guard: {subspace: {basis: f, by_risk: true}} | guard.subspace weighs rows by risk and",
+        "guard: {subspace: {basis: f, task_weight: one_minus_risk}} | guard.subspace weighs rows",
         "guard: {kl: {weight: 1, task_weight: one_minus_beta, risk_column: r}} | drop one of them",
         "guard: {subspace: {filter: 2, basis: f}} | guard.subspace.filter must be in [0, 1]",
         "guard: {subspace: {rank: 2}} | guard.subspace.contrast or basis must be given",
         "guard: {subspace: {contrast: {harmful: h}}} | 'guard.subspace.contrast.benign' is missing",
         "guard: {kl: {weight: 1, task_weight: one_minus_beta}} | guard.kl.task_weight"
-            + " one_minus_beta goes with risk_column",
+            + " one_minus_beta goes with a risk",
         "guard: {kl: {risk_column: r}, subspace: {basis: f, risk_column: q}} | guard.kl and"
             + " subspace must have the same risk_column, have r and q",
         "device: gpu | device must be cpu, cuda or cuda:N, is gpu",

@@ -9,15 +9,59 @@ import java.util.List;
 import java.util.Optional;
 
 /**
- * What holds a run back; either, both or neither.
+ * What holds a run back; any of them, or none.
  *
  * @param subspace keeps hidden states where they were inside a safety subspace
  * @param kl keeps predictions near the reference model's
+ * @param risk where the rows' risk comes from, by which guards weigh them; a {@code risk_column} of
+ *     a guard is short for a recorded one
+ * @param riskControl what is done to the risks to see whether they matter
+ * @param riskSmoothing how much of a row's risk is the moving average of the rows before its step,
+ *     in [0, 1)
  */
-public record GuardConfig(Optional<Subspace> subspace, Optional<Kl> kl) {
+public record GuardConfig(
+    Optional<Subspace> subspace,
+    Optional<Kl> kl,
+    Optional<RiskConfig> risk,
+    Optional<RiskControl> riskControl,
+    @Default("0") double riskSmoothing) {
   public GuardConfig {
     agree("risk_column", subspace.flatMap(Subspace::riskColumn), kl.flatMap(Kl::riskColumn));
     agree("anchors", subspace.flatMap(Subspace::anchors), kl.flatMap(Kl::anchors));
+    boolean column =
+        subspace.flatMap(Subspace::riskColumn).or(() -> kl.flatMap(Kl::riskColumn)).isPresent();
+    unless(
+        risk.isEmpty() || !column,
+        "risk",
+        "cannot be given beside a risk_column, which is short for risk: {recorded: {column: ..}}");
+    boolean known = risk.isPresent() || column;
+    boolean klByRisk = kl.filter(Kl::byRisk).isPresent();
+    unless(
+        known || !klByRisk,
+        "kl",
+        "needs a weight for all rows, or a risk of each: guard.risk, or its risk_column");
+    unless(
+        known || subspace.filter(Subspace::readsRisk).isEmpty(),
+        "subspace",
+        "weighs rows by risk and needs one: guard.risk, or its risk_column");
+    unless(
+        risk.isEmpty() || klByRisk || subspace.filter(Subspace::readsRisk).isPresent(),
+        "risk",
+        "is given, but no guard weighs rows by it: leave out guard.kl.weight, or say"
+            + " guard.subspace.by_risk: true");
+    unless(riskControl.isEmpty() || known, "risk_control", "needs a risk");
+    unless(
+        riskSmoothing >= 0 && riskSmoothing < 1,
+        "risk_smoothing",
+        "must be in [0, 1), is %s",
+        riskSmoothing);
+    unless(riskSmoothing == 0 || known, "risk_smoothing", "needs a risk");
+  }
+
+  /** A control for whatever risk is used. */
+  public enum RiskControl {
+    /** Rows have each other's risks, drawn by the run's seed. */
+    SHUFFLED
   }
 
   /** Rows have one risk and batches one set of anchors, whichever guard looks at them. */
@@ -31,9 +75,24 @@ public record GuardConfig(Optional<Subspace> subspace, Optional<Kl> kl) {
         ofSubspace.orElse(null));
   }
 
+  /** Where the rows' risk comes from, however it is written, if a guard needs one. */
+  public Optional<RiskConfig> riskSource() {
+    return risk.or(
+        () ->
+            subspace
+                .flatMap(Subspace::riskColumn)
+                .or(() -> kl.flatMap(Kl::riskColumn))
+                .map(RiskConfig.Recorded::new));
+  }
+
   /** The field of a row with its recorded risk, if a guard needs one. */
   public Optional<String> riskColumn() {
-    return subspace.flatMap(Subspace::riskColumn).or(() -> kl.flatMap(Kl::riskColumn));
+    return riskSource()
+        .flatMap(
+            source ->
+                source instanceof RiskConfig.Recorded(String column)
+                    ? Optional.of(column)
+                    : Optional.empty());
   }
 
   /** The safety prompts that join the batches, if any. */
@@ -62,8 +121,8 @@ public record GuardConfig(Optional<Subspace> subspace, Optional<Kl> kl) {
    * @param answerTokens how many tokens of the answer are held besides
    * @param contrast the prompts from which the basis is fitted
    * @param basis a basis fitted before, as safetensors
-   * @param riskColumn name of the field with each row's risk in [0, 1], which then weighs the row;
-   *     otherwise every row counts fully
+   * @param riskColumn name of the field with each row's risk in [0, 1], which then weighs the row
+   * @param byRisk whether {@code guard.risk} weighs the row; otherwise every row counts fully
    * @param taskWeight what weight the cross entropy of a row keeps
    * @param anchors safety prompts without answers, held too, as JSON Lines
    * @param anchorBatch how many anchors join a step; {@code batch_size} if not given
@@ -78,14 +137,11 @@ public record GuardConfig(Optional<Subspace> subspace, Optional<Kl> kl) {
       Optional<Contrast> contrast,
       Optional<Path> basis,
       Optional<String> riskColumn,
+      @Default("false") boolean byRisk,
       @Default("one") RowWeight taskWeight,
       Optional<Path> anchors,
       Optional<Integer> anchorBatch) {
     public Subspace {
-      unless(
-          taskWeight == RowWeight.ONE || riskColumn.isPresent(),
-          "task_weight",
-          "one_minus_risk needs a risk_column");
       layers.ifPresent(l -> unless(!l.isEmpty(), "layers", "must name a layer, or be 'all'"));
       unless(rank >= 1, "rank", "must be at least 1, is %s", rank);
       unless(weight >= 0, "weight", "must not be negative, is %s", weight);
@@ -108,6 +164,16 @@ public record GuardConfig(Optional<Subspace> subspace, Optional<Kl> kl) {
           "needs anchors: a file of safety prompts");
       anchorBatch.ifPresent(n -> unless(n >= 1, "anchor_batch", "must be at least 1, is %s", n));
       positions = List.copyOf(positions);
+    }
+
+    /** Whether a row is held by its risk. */
+    public boolean weighsByRisk() {
+      return byRisk || riskColumn.isPresent();
+    }
+
+    /** Whether a row's risk is of any interest. */
+    boolean readsRisk() {
+      return weighsByRisk() || taskWeight == RowWeight.ONE_MINUS_RISK;
     }
   }
 
@@ -136,10 +202,10 @@ public record GuardConfig(Optional<Subspace> subspace, Optional<Kl> kl) {
   }
 
   /**
-   * The KL guard: L = alpha CE + beta KL, with the same beta for every row, or by recorded risk,
-   * beta = beta_min + (beta_max - beta_min) risk.
+   * The KL guard: L = alpha CE + beta KL, with the same beta for every row, or by risk, beta =
+   * beta_min + (beta_max - beta_min) risk.
    *
-   * @param weight beta of every row
+   * @param weight beta of every row; by {@code guard.risk} if not given
    * @param riskColumn name of the field with each row's risk in [0, 1]
    * @param betaMin beta at risk 0
    * @param betaMax beta at risk 1
@@ -159,11 +225,9 @@ public record GuardConfig(Optional<Subspace> subspace, Optional<Kl> kl) {
       @Default("1.0") double anchorWeight) {
     public Kl {
       unless(
-          weight.isPresent() != riskColumn.isPresent(),
-          weight.isPresent() ? "risk_column" : "weight",
-          weight.isPresent()
-              ? "cannot be given beside weight: drop one of them"
-              : "or risk_column must be given: one KL weight for all rows, or a risk for each");
+          weight.isEmpty() || riskColumn.isEmpty(),
+          "risk_column",
+          "cannot be given beside weight: drop one of them");
       weight.ifPresent(w -> unless(w >= 0, "weight", "must not be negative, is %s", w));
       unless(betaMin >= 0 && betaMin <= 1, "beta_min", "must be in [0, 1], is %s", betaMin);
       unless(
@@ -176,10 +240,15 @@ public record GuardConfig(Optional<Subspace> subspace, Optional<Kl> kl) {
       unless(
           weight.isEmpty() || taskWeight.isEmpty() || taskWeight.get() == TaskWeight.ONE,
           "task_weight",
-          "one_minus_beta goes with risk_column; beside a constant weight it is one");
+          "one_minus_beta goes with a risk; beside a constant weight it is one");
       if (taskWeight.isEmpty()) {
         taskWeight = Optional.of(weight.isPresent() ? TaskWeight.ONE : TaskWeight.ONE_MINUS_BETA);
       }
+    }
+
+    /** Whether beta follows the row's risk. */
+    boolean byRisk() {
+      return weight.isEmpty();
     }
 
     /** Whether the cross entropy of a row shrinks by what the KL weighs. */
