@@ -5,9 +5,11 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.holdfast.Goldens;
+import io.holdfast.kernels.DType;
 import io.holdfast.kernels.KernelBackends;
 import io.holdfast.kernels.Kernels;
 import io.holdfast.kernels.Kernels.KlDirection;
+import io.holdfast.kernels.RowLoss;
 import io.holdfast.torch.Scope;
 import io.holdfast.torch.TensorOwner;
 import io.holdfast.torch.Tensors;
@@ -19,6 +21,7 @@ import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorOptional;
 import org.bytedeco.pytorch.global.torch;
+import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -82,7 +85,7 @@ class FusedHeadTest {
 
   private Result fused(
       Kernels kernels,
-      KlDirection direction,
+      RowLoss loss,
       Tensor hidden,
       Tensor weight,
       Tensor reference,
@@ -90,15 +93,15 @@ class FusedHeadTest {
       LossRows rows) {
     var trained = weight.clone().requires_grad_(true);
     var gradient = Tensors.zeros(hidden.size(0) * hidden.size(1), WIDTH);
-    var loss =
-        new FusedHead(kernels, trained, reference, direction, 0)
+    var sums =
+        new FusedHead(kernels, trained, reference, loss)
             .lossAndGradient(hidden, rows, referenceRows, gradient);
-    return new Result(loss, Tensors.floats(gradient), Tensors.floats(trained.grad()));
+    return new Result(sums, Tensors.floats(gradient), Tensors.floats(trained.grad()));
   }
 
   /** The same by autograd over all logits at once. */
   private static Result autograd(
-      KlDirection direction,
+      RowLoss loss,
       Tensor hidden,
       Tensor weight,
       Tensor reference,
@@ -108,19 +111,24 @@ class FusedHeadTest {
     var w = weight.clone().requires_grad_(true);
     int n = rows.size();
     var selected = h.reshape(-1, WIDTH).index_select(0, Tensors.of(rows.index(), n));
-    var logits = torch.mm(selected, w.t());
+    var logits = capped(torch.mm(selected, w.t()), loss.softCap());
     var ce =
         torch
             .cross_entropy_loss(
-                logits, Tensors.of(rows.labels(), n), new TensorOptional(), 0, -100, 0.0)
+                logits,
+                Tensors.of(rows.labels(), n),
+                new TensorOptional(),
+                0,
+                -100,
+                loss.labelSmoothing())
             .mul(Tensors.of(rows.ceWeight(), n));
     var total = ce.sum();
     double divergence = 0;
     if (rows.withKl() > 0) {
       var p = logits.narrow(0, 0, rows.withKl()).log_softmax(1);
-      var q = torch.mm(referenceRows, reference.t()).log_softmax(1);
+      var q = capped(torch.mm(referenceRows, reference.t()), loss.softCap()).log_softmax(1);
       var each =
-          direction == KlDirection.FORWARD
+          loss.direction() == KlDirection.FORWARD
               ? q.exp().mul(q.sub(p)).sum(1)
               : p.exp().mul(p.sub(q)).sum(1);
       var weights = Arrays.copyOf(rows.klWeight(), rows.withKl());
@@ -135,23 +143,32 @@ class FusedHeadTest {
         Tensors.floats(w.grad()));
   }
 
+  private static Tensor capped(Tensor logits, double cap) {
+    return cap == 0 ? logits : logits.div(new Scalar(cap)).tanh().mul(new Scalar(cap));
+  }
+
   @ParameterizedTest
   @CsvSource({
-    "cpu, FORWARD, 9",
-    "cpu, REVERSE, 9",
-    "cpu, FORWARD, 0",
-    "cpu, REVERSE, 20",
-    "reference, FORWARD, 9",
-    "reference, REVERSE, 9"
+    "cpu, FORWARD, 9, 0, 0",
+    "cpu, REVERSE, 9, 0, 0",
+    "cpu, FORWARD, 0, 0, 0",
+    "cpu, REVERSE, 20, 0, 0",
+    "cpu, FORWARD, 0, 0.1, 0",
+    "cpu, FORWARD, 9, 0, 3",
+    "cpu, REVERSE, 9, 0.2, 2.5",
+    "reference, FORWARD, 9, 0, 0",
+    "reference, REVERSE, 9, 0.2, 2.5"
   })
-  void equalsAutograd(String backEnd, KlDirection direction, int withKl) {
+  void equalsAutograd(
+      String backEnd, KlDirection direction, int withKl, double smoothing, double cap) {
+    var loss = new RowLoss(direction, smoothing, cap);
     var hidden = normal(4, 10, WIDTH);
     var weight = normal(VOCABULARY, WIDTH);
     var reference = normal(VOCABULARY, WIDTH);
     var referenceRows = withKl == 0 ? null : normal(withKl, WIDTH);
     var rows = rows(40, 20, withKl);
-    var expected = autograd(direction, hidden, weight, reference, referenceRows, rows);
-    var actual = fused(kernels(backEnd), direction, hidden, weight, reference, referenceRows, rows);
+    var expected = autograd(loss, hidden, weight, reference, referenceRows, rows);
+    var actual = fused(kernels(backEnd), loss, hidden, weight, reference, referenceRows, rows);
     assertEquals(expected.loss().crossEntropy(), actual.loss().crossEntropy(), 1e-5);
     assertEquals(expected.loss().divergence(), actual.loss().divergence(), 1e-5);
     Goldens.assertCloseRelative("hidden", expected.hidden(), actual.hidden(), 1e-5);
@@ -172,13 +189,13 @@ class FusedHeadTest {
     var trained = weight.clone().requires_grad_(true);
     var whole = Tensors.zeros(5000, 2);
     var kernels = kernels("cpu");
-    var head = new FusedHead(kernels, trained, reference, KlDirection.FORWARD, 0);
+    var head = new FusedHead(kernels, trained, reference, new RowLoss(KlDirection.FORWARD));
     var loss = head.lossAndGradient(hidden, rows, referenceRows, whole);
 
     var alone = weight.clone().requires_grad_(true);
     var parts = Tensors.zeros(5000, 2);
     var sum = FusedHead.Loss.ZERO;
-    var small = new FusedHead(kernels, alone, reference, KlDirection.FORWARD, 0);
+    var small = new FusedHead(kernels, alone, reference, new RowLoss(KlDirection.FORWARD));
     for (int start = 0; start < n; start += 500) {
       int end = start + 500;
       boolean kl = start < withKl;
@@ -209,7 +226,7 @@ class FusedHeadTest {
     var result =
         fused(
             kernels("cpu"),
-            KlDirection.FORWARD,
+            new RowLoss(KlDirection.FORWARD),
             normal(3, 10, WIDTH),
             normal(VOCABULARY, WIDTH),
             null,
@@ -230,9 +247,38 @@ class FusedHeadTest {
   void aFrozenHeadKeepsNoGradient() {
     var weight = normal(VOCABULARY, WIDTH);
     var gradient = Tensors.zeros(30, WIDTH);
-    new FusedHead(kernels("cpu"), weight, null, KlDirection.FORWARD, 0)
+    new FusedHead(kernels("cpu"), weight, null, new RowLoss(KlDirection.FORWARD))
         .lossAndGradient(normal(3, 10, WIDTH), rows(30, 7, 0), null, gradient);
     assertFalse(weight.grad().defined());
     assertTrue(gradient.norm().item_double() > 0);
+  }
+
+  /** In bfloat16 the same numbers but for one rounding of the logits and one of their gradient. */
+  @Test
+  void bfloat16LogitsAreRoundedOnce() {
+    var loss = new RowLoss(KlDirection.FORWARD, 0.1, 4);
+    var hidden = rounded(normal(4, 10, WIDTH));
+    var weight = rounded(normal(VOCABULARY, WIDTH));
+    var reference = rounded(normal(VOCABULARY, WIDTH));
+    var referenceRows = rounded(normal(9, WIDTH));
+    var rows = rows(40, 20, 9);
+    var expected = autograd(loss, hidden, weight, reference, referenceRows, rows);
+    var narrow = Tensors.copy(weight, DType.BFLOAT16).requires_grad_(true);
+    var gradient = Tensors.zeros(40, WIDTH).to(ScalarType.BFloat16);
+    var sums =
+        new FusedHead(kernels("cpu"), narrow, Tensors.copy(reference, DType.BFLOAT16), loss)
+            .lossAndGradient(
+                Tensors.copy(hidden, DType.BFLOAT16),
+                rows,
+                Tensors.copy(referenceRows, DType.BFLOAT16),
+                gradient);
+    assertEquals(1, sums.crossEntropy() / expected.loss().crossEntropy(), 1e-2);
+    assertEquals(1, sums.divergence() / expected.loss().divergence(), 2e-2);
+    Goldens.assertCloseRelative("hidden", expected.hidden(), Tensors.floats(gradient), 2e-2);
+    Goldens.assertCloseRelative("weight", expected.weight(), Tensors.floats(narrow.grad()), 2e-2);
+  }
+
+  private static Tensor rounded(Tensor x) {
+    return x.to(ScalarType.BFloat16).to(ScalarType.Float);
   }
 }

@@ -66,7 +66,7 @@ final class TracedWindow implements AutoCloseable {
     this.optimizer = new Adamw(kernels, new Adamw.Settings(0.9, 0.999, 1e-8, 0), parameters);
     this.trainer =
         new Trainer(
-            new Trainer.Plan(1, 0, 0, 0, 1, way == Way.RECOMPUTED),
+            new Trainer.Plan(1, 0, 0, 0, 1, way == Way.RECOMPUTED, 0),
             model.decoder(),
             windows(way == Way.PACKED),
             new Schedule(1, 0, 1, Schedule.Decay.CONSTANT),

@@ -15,10 +15,10 @@ import java.util.Arrays;
  * micro-batch, every row as long as the longest. The tests hold it against what runs take.
  *
  * @param weights of the model, and of the start beside it when all of it is trained
- * @param training gradients and AdamW's two moments, float32; masters where the model is narrower
+ * @param training gradients, AdamW's two moments, and masters where the model is narrower
  * @param forward what the forward pass computes: it all lives until the pass is done
  * @param kept of that, for the way back
- * @param logits a chunk of them, and what is computed of it
+ * @param logits a chunk of them, and one of the reference's
  */
 record MemoryEstimate(long weights, long training, long forward, long kept, long logits) {
   private static final int FLOAT = 4;
@@ -46,10 +46,22 @@ record MemoryEstimate(long weights, long training, long forward, long kept, long
     boolean again = config.activationCheckpointing();
     return new MemoryEstimate(
         (full ? 2 : 1) * width * shape.parameters(),
-        3L * FLOAT * trained + (masters ? (FLOAT + width) * trained : 0),
+        training(trained, masters, config.accumulation()),
         again ? shape.depth() * input + block : shape.depth() * block,
         again ? shape.depth() * input + block : width * tokens * shape.depth() * kept(shape),
-        logits(shape, tokens, config.guard().kl().isPresent()));
+        width * logits(shape, tokens, config.guard().kl().isPresent()));
+  }
+
+  /**
+   * Gradients and moments. A master has the gradient of its rounded copy, and a float32 one where
+   * several are added up.
+   */
+  private static long training(long trained, boolean masters, int accumulation) {
+    long moments = 2L * FLOAT * trained;
+    if (!masters) {
+      return moments + FLOAT * trained;
+    }
+    return moments + (FLOAT + FLOAT / 2 + (accumulation > 1 ? FLOAT : 0)) * trained;
   }
 
   /** Bytes at the height of a step: as the forward pass ends, or as the way back begins. */
@@ -116,9 +128,8 @@ record MemoryEstimate(long weights, long training, long forward, long kept, long
   }
 
   private static long logits(Architecture shape, long tokens, boolean kl) {
-    long chunk =
-        FLOAT * Math.min(tokens, FusedHead.chunkRows(shape.vocabulary())) * shape.vocabulary();
-    return chunk * (1 + (kl ? 1 : 0) + (shape.logitCap() > 0 ? 1 : 0));
+    long rows = Math.min(tokens, FusedHead.chunkRows(shape.vocabulary()));
+    return (kl ? 2 : 1) * rows * shape.vocabulary();
   }
 
   @Override

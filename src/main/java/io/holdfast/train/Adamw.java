@@ -2,7 +2,6 @@ package io.holdfast.train;
 
 import io.holdfast.kernels.AdamwStep;
 import io.holdfast.kernels.AdamwTensor;
-import io.holdfast.kernels.DType;
 import io.holdfast.kernels.Kernels;
 import io.holdfast.kernels.Matrix;
 import io.holdfast.torch.NoGrad;
@@ -22,8 +21,9 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
  * The AdamW optimizer over a set of named parameters, each step one pass over their memory.
  *
  * <p>It moves float32 parameters. Where the model computes in a narrower type it has rounded copies
- * of these masters (mixed precision, Micikevicius et al. 2018): their gradients are added up in
- * float32, and each step rounds the masters anew.
+ * of these masters (mixed precision, Micikevicius et al. 2018), and each step rounds the masters
+ * anew. The gradient of a single backward pass is read in the type of the copies; several are added
+ * up in float32.
  */
 public final class Adamw implements AutoCloseable {
   /**
@@ -103,7 +103,10 @@ public final class Adamw implements AutoCloseable {
     round();
   }
 
-  /** Adds the gradients of one backward pass to those of the step, in float32. */
+  /**
+   * Adds the gradients of one backward pass to those of the step, in float32. A step of a single
+   * pass has no need of it.
+   */
   void collect() {
     try (var scope = Scope.open();
         var noGrad = NoGrad.on()) {
@@ -135,11 +138,12 @@ public final class Adamw implements AutoCloseable {
   /** The 2-norm of all gradients together, NaN or infinite where one of them is. */
   public double gradientNorm() {
     try (var scope = Scope.open()) {
-      var gradients = new ArrayList<Matrix>();
-      parameters.values().stream()
-          .map(Tensor::grad)
-          .filter(Tensor::defined)
-          .forEach(gradient -> gradients.add(row(gradient)));
+      var gradients =
+          parameters.keySet().stream()
+              .map(this::gradient)
+              .filter(Tensor::defined)
+              .map(Adamw::row)
+              .toList();
       return kernels.norm(gradients);
     }
   }
@@ -151,29 +155,28 @@ public final class Adamw implements AutoCloseable {
    * @param gradientScale factor on the gradients: the clipping coefficient
    */
   public void step(double rate, double gradientScale) {
-    step(rate, gradientScale, () -> {});
+    update(rate, gradientScale);
+    dropGradients();
   }
 
-  /**
-   * The same, with an edit of the moved parameters before the model's copies are rounded from them.
-   */
+  /** The same, with an edit of the moved parameters, from which the model's copies are rounded. */
   void step(double rate, double gradientScale, Runnable edit) {
+    update(rate, gradientScale);
+    edit.run();
+    round();
+    dropGradients();
+  }
+
+  private void update(double rate, double gradientScale) {
     step++;
     try (var scope = Scope.open();
         var noGrad = NoGrad.on()) {
       List<AdamwTensor> tensors = new ArrayList<>();
       parameters.forEach(
           (name, parameter) -> {
-            var gradient = parameter.grad();
+            var gradient = gradient(name);
             if (gradient.defined()) {
-              double decay = parameter.dim() < 2 ? 0 : settings.weightDecay();
-              tensors.add(
-                  AdamwTensor.plain(
-                      row(parameter),
-                      row(gradient),
-                      row(firstMoments.get(name)),
-                      row(secondMoments.get(name)),
-                      decay));
+              tensors.add(tensor(name, parameter, gradient));
             }
           });
       kernels.adamw(
@@ -181,9 +184,25 @@ public final class Adamw implements AutoCloseable {
           new AdamwStep(
               step, rate, settings.beta1(), settings.beta2(), settings.eps(), gradientScale));
     }
-    edit.run();
-    round();
-    dropGradients();
+  }
+
+  private AdamwTensor tensor(String name, Tensor parameter, Tensor gradient) {
+    var copy = rounded.get(name);
+    return new AdamwTensor(
+        row(copy == null ? parameter : copy),
+        row(gradient),
+        row(firstMoments.get(name)),
+        row(secondMoments.get(name)),
+        copy == null ? null : row(parameter),
+        parameter.dim() < 2 ? 0 : settings.weightDecay(),
+        null,
+        null);
+  }
+
+  /** The sum over backward passes, or what the only one left at the rounded copy. */
+  private Tensor gradient(String name) {
+    var sum = parameters.get(name).grad();
+    return sum.defined() || !rounded.containsKey(name) ? sum : rounded.get(name).grad();
   }
 
   /** Forgets the gradients, so that the next backward pass hands over its own memory. */
@@ -197,7 +216,8 @@ public final class Adamw implements AutoCloseable {
   /** An element-wise kernel does not care for the shape: one long row. */
   private static Matrix row(Tensor tensor) {
     var dense = tensor.is_contiguous() ? tensor : tensor.contiguous();
-    return Matrix.dense(Tensors.memory(dense), 1, tensor.numel(), DType.FLOAT32);
+    return Matrix.dense(
+        Tensors.memory(dense), 1, tensor.numel(), Tensors.dtype(tensor.scalar_type()));
   }
 
   @Override

@@ -3,7 +3,6 @@ package io.holdfast.train;
 import static org.bytedeco.pytorch.global.torch.mm;
 
 import io.holdfast.kernels.Kernels;
-import io.holdfast.kernels.Kernels.KlDirection;
 import io.holdfast.kernels.RowLoss;
 import io.holdfast.torch.NoGrad;
 import io.holdfast.torch.Scope;
@@ -11,9 +10,8 @@ import io.holdfast.torch.Tensors;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
-import org.bytedeco.pytorch.Scalar;
+import java.util.Arrays;
 import org.bytedeco.pytorch.Tensor;
-import org.bytedeco.pytorch.global.torch.ScalarType;
 
 /**
  * The head of the model and its loss in one: hidden states in, their gradient out.
@@ -21,7 +19,8 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
  * <p>Labelled rows are worked through in chunks. LibTorch multiplies a chunk with the head, a
  * kernel turns the logits into their gradient in place, LibTorch multiplies back. At most two
  * chunks of logits exist at a time (the model's and the reference's), never tokens x vocabulary,
- * and rows without a label never reach the head.
+ * and rows without a label never reach the head. Logits have the type of the model; the kernel
+ * computes in float32 and rounds once.
  */
 public final class FusedHead {
   /** Logits of one chunk take about this much memory, but a chunk has at least this many rows. */
@@ -32,24 +31,20 @@ public final class FusedHead {
   private final Kernels kernels;
   private final Tensor weight;
   private final Tensor referenceWeight;
-  private final KlDirection direction;
-  private final double cap;
+  private final RowLoss loss;
 
   /**
    * A head.
    *
    * @param weight {@code [V, d]}; its gradient is accumulated where it asks for one
    * @param referenceWeight {@code [V, d]} of the reference model, or null where nothing needs it
-   * @param direction of the divergence
-   * @param cap c in {@code c tanh(logits / c)}, 0 for none
+   * @param loss direction of the divergence, label smoothing, soft cap of the logits
    */
-  public FusedHead(
-      Kernels kernels, Tensor weight, Tensor referenceWeight, KlDirection direction, double cap) {
+  public FusedHead(Kernels kernels, Tensor weight, Tensor referenceWeight, RowLoss loss) {
     this.kernels = kernels;
     this.weight = weight;
     this.referenceWeight = referenceWeight;
-    this.direction = direction;
-    this.cap = cap;
+    this.loss = loss;
   }
 
   /**
@@ -95,7 +90,7 @@ public final class FusedHead {
    */
   public Loss lossAndGradient(Tensor hidden, LossRows rows, Tensor referenceRows, Tensor gradient) {
     long chunk = chunkRows(weight.size(0));
-    var loss = Loss.ZERO;
+    var sum = Loss.ZERO;
     try (var scope = Scope.open();
         var noGrad = NoGrad.on();
         var arena = Arena.ofConfined()) {
@@ -107,12 +102,12 @@ public final class FusedHead {
         try (var inner = Scope.open()) {
           boolean kl = start < rows.withKl();
           var reference = kl ? referenceRows.narrow(0, start, count) : null;
-          loss = loss.plus(chunk(flat, rows, start, count, reference, gradient, arena));
+          sum = sum.plus(chunk(flat, rows, start, count, reference, gradient, arena));
         }
         start += count;
       }
     }
-    return loss;
+    return sum;
   }
 
   private Loss chunk(
@@ -123,17 +118,11 @@ public final class FusedHead {
       Tensor reference,
       Tensor gradient,
       Arena arena) {
-    var index = Tensors.of(slice(rows.index(), start, count), count);
+    var index = Tensors.of(Arrays.copyOfRange(rows.index(), start, start + count), count);
     var selected = flat.index_select(0, index);
     var head = weight.detach();
-    // The loss is computed in float32, whatever the type of the model.
-    var logits = mm(selected, head.t()).to(ScalarType.Float);
-    var referenceLogits =
-        reference == null ? null : mm(reference, referenceWeight.t()).to(ScalarType.Float);
-    var bent = cap == 0 ? null : cap(logits);
-    if (cap != 0 && referenceLogits != null) {
-      cap(referenceLogits);
-    }
+    var logits = mm(selected, head.t());
+    var referenceLogits = reference == null ? null : mm(reference, referenceWeight.t());
     var ceWeight = floats(arena, rows.ceWeight(), start, count);
     var klWeight = reference == null ? null : floats(arena, rows.klWeight(), start, count);
     var ce = arena.allocate(ValueLayout.JAVA_FLOAT, count);
@@ -147,33 +136,22 @@ public final class FusedHead {
         labels,
         ceWeight,
         klWeight,
-        new RowLoss(direction),
+        loss,
         ce,
         kl);
-    if (bent != null) {
-      // d(c tanh(x / c)) = 1 - tanh^2
-      logits.mul_(bent.square_().neg_().add_(new Scalar(1)));
-    }
-    var back = logits.to(head.scalar_type());
-    gradient.index_copy_(0, index, mm(back, head));
+    // The logits are their gradient now.
+    gradient.index_copy_(0, index, mm(logits, head));
     if (weight.requires_grad()) {
-      accumulate(mm(back.t(), selected));
+      accumulate(logits.t(), selected);
     }
     return sums(rows, start, count, ce, kl);
   }
 
-  /** Caps in place; returns the tanh. */
-  private Tensor cap(Tensor logits) {
-    var bent = logits.div_(new Scalar(cap)).tanh();
-    logits.copy_(bent).mul_(new Scalar(cap));
-    return bent;
-  }
-
-  private void accumulate(Tensor part) {
+  private void accumulate(Tensor logitsGradient, Tensor selected) {
     if (weight.grad().defined()) {
-      weight.mutable_grad().add_(part);
+      weight.mutable_grad().addmm_(logitsGradient, selected);
     } else {
-      weight.mutable_grad().put(part);
+      weight.mutable_grad().put(mm(logitsGradient, selected));
     }
   }
 
@@ -192,10 +170,6 @@ public final class FusedHead {
       divergence += rows.klWeight()[start + i] * other;
     }
     return new Loss(crossEntropy, divergence, plainCrossEntropy, plainDivergence);
-  }
-
-  private static long[] slice(long[] values, int start, int count) {
-    return java.util.Arrays.copyOfRange(values, start, start + count);
   }
 
   private static MemorySegment floats(Arena arena, float[] values, int start, int count) {

@@ -218,7 +218,8 @@ public final class TrainRun {
               anchorBatch,
               pad,
               config.seed(),
-              config.activationCheckpointing()),
+              config.activationCheckpointing(),
+              config.labelSmoothing()),
           model.decoder(),
           windows,
           new Schedule(

@@ -11,6 +11,7 @@ import io.holdfast.guard.ExampleWeight;
 import io.holdfast.guard.Guard;
 import io.holdfast.guard.Tuning;
 import io.holdfast.kernels.Kernels;
+import io.holdfast.kernels.RowLoss;
 import io.holdfast.model.Decoder;
 import io.holdfast.model.Tap;
 import io.holdfast.model.Tokens;
@@ -40,6 +41,7 @@ public final class Trainer implements Tuning {
    * @param padId fills short rows; it is never seen by a real token
    * @param seed of dropout and anchors
    * @param activationCheckpointing whether activations are computed once more on the way back
+   * @param labelSmoothing share of a label's probability that is spread over the vocabulary
    */
   public record Plan(
       long steps,
@@ -47,10 +49,11 @@ public final class Trainer implements Tuning {
       int anchorBatch,
       int padId,
       long seed,
-      boolean activationCheckpointing) {
-    /** A run that keeps its activations. */
+      boolean activationCheckpointing,
+      double labelSmoothing) {
+    /** A run that keeps its activations, and labels as they are. */
     public Plan(long steps, double clipNorm, int anchorBatch, int padId, long seed) {
-      this(steps, clipNorm, anchorBatch, padId, seed, false);
+      this(steps, clipNorm, anchorBatch, padId, seed, false, 0);
     }
   }
 
@@ -103,8 +106,7 @@ public final class Trainer implements Tuning {
             kernels,
             model.head(),
             reference == null ? null : reference.head(),
-            direction,
-            model.architecture().logitCap());
+            new RowLoss(direction, plan.labelSmoothing(), model.architecture().logitCap()));
     try (var scope = Scope.open()) {
       guards.forEach(guard -> guard.begin(this));
     }
@@ -160,6 +162,9 @@ public final class Trainer implements Tuning {
     for (var batch : batches) {
       torch.manual_seed(mixed(plan.seed(), step, micro++));
       loss = loss.plus(backward(batch, supervised, anchored, guarded));
+      if (batches.size() > 1 || !guards.isEmpty()) {
+        optimizer.collect();
+      }
     }
     ask(Guard::beforeUpdate);
     double rate = schedule.rate(step);
@@ -171,15 +176,7 @@ public final class Trainer implements Tuning {
               + " look at those rows; the weights are those of step %d.",
           step + 1, loss.total(), norm, batches.getFirst().examples().getFirst().place(), step);
     }
-    optimizer.step(
-        rate,
-        clipping(norm),
-        () -> {
-          ask(Guard::afterUpdate);
-          if (done()) {
-            ask(Guard::finish);
-          }
-        });
+    update(rate, clipping(norm));
     long tokens = batches.stream().mapToLong(Batch::tokens).sum();
     return new StepReport(
         step + 1,
@@ -189,6 +186,22 @@ public final class Trainer implements Tuning {
         tokens,
         (System.nanoTime() - started) / 1e9,
         terms(loss, supervised));
+  }
+
+  private void update(double rate, double gradientScale) {
+    if (guards.isEmpty()) {
+      optimizer.step(rate, gradientScale);
+      return;
+    }
+    optimizer.step(
+        rate,
+        gradientScale,
+        () -> {
+          ask(Guard::afterUpdate);
+          if (done()) {
+            ask(Guard::finish);
+          }
+        });
   }
 
   private FusedHead.Loss backward(Batch batch, long supervised, long anchored, long[] guarded) {
@@ -206,7 +219,6 @@ public final class Trainer implements Tuning {
       var referenceRows = rows.withKl() == 0 ? null : reference.hiddenAt(batch, rows);
       var loss = head.lossAndGradient(hidden, rows, referenceRows, gradient);
       pass.backward(gradient);
-      optimizer.collect();
       return loss;
     }
   }
@@ -242,7 +254,9 @@ public final class Trainer implements Tuning {
     try (var pass = Scope.open()) {
       var batch = batch(rows);
       var weights = Collections.nCopies(rows.size(), ExampleWeight.PLAIN);
-      return backward(batch, LossRows.of(batch, weights, batch.supervised(), 0), taps).total();
+      var loss = backward(batch, LossRows.of(batch, weights, batch.supervised(), 0), taps);
+      optimizer.collect();
+      return loss.total();
     }
   }
 

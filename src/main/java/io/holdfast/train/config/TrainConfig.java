@@ -27,6 +27,8 @@ import java.util.SequencedMap;
  * @param precision of weights and activations
  * @param activationCheckpointing whether blocks keep only their input and are computed once more on
  *     the way back: less memory, more time
+ * @param labelSmoothing share of a label's probability that is spread over the whole vocabulary,
+ *     from 0 to 1
  * @param steps optimizer steps; this or {@code epochs}
  * @param epochs passes over the data; this or {@code steps}
  * @param batchSize sequences per micro-batch
@@ -50,6 +52,7 @@ public record TrainConfig(
     @Default("[]") List<String> freeze,
     @Default("float32") Precision precision,
     @Default("false") boolean activationCheckpointing,
+    @Default("0.0") double labelSmoothing,
     Optional<Integer> steps,
     Optional<Double> epochs,
     @Default("4") int batchSize,
@@ -72,6 +75,11 @@ public record TrainConfig(
         steps.isPresent()
             ? "cannot be given beside steps: drop one of them"
             : "or epochs must be given: how long to train");
+    unless(
+        labelSmoothing >= 0 && labelSmoothing <= 1,
+        "label_smoothing",
+        "must be from 0 to 1, is %s",
+        labelSmoothing);
     steps.ifPresent(n -> unless(n >= 1, "steps", "must be at least 1, is %s", n));
     epochs.ifPresent(n -> unless(n > 0, "epochs", "must be positive, is %s", n));
     unless(batchSize >= 1, "batch_size", "must be at least 1, is %s", batchSize);
