@@ -2,10 +2,10 @@ package io.holdfast.cli;
 
 import io.holdfast.ExitCode;
 import io.holdfast.HoldfastException;
+import io.holdfast.torch.LibTorch;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.io.UncheckedIOException;
-import java.util.Locale;
 import java.util.stream.Stream;
 
 /**
@@ -72,10 +72,7 @@ final class Failure {
 
   private static HoldfastException libTorch(RuntimeException error) {
     var line = firstLine(error);
-    var lower = line.toLowerCase(Locale.ROOT);
-    return lower.contains("can't allocate memory")
-            || lower.contains("out of memory")
-            || lower.contains("bad_alloc")
+    return LibTorch.outOfMemory(error)
         ? HoldfastException.missing(
             "out of memory: %s. Lower batch_size or max_length, raise accumulation, or use a LoRA.",
             line)

@@ -33,6 +33,7 @@ import picocli.CommandLine.Spec;
       Tokenize.class,
       Merge.class,
       Geometry.class,
+      Attack.class,
       Doctor.class,
       Bench.class,
       GenerateCompletion.class

@@ -122,7 +122,13 @@ public record EvalSuite(int maxNewTokens, List<PromptSet> sets, List<GateExpress
                     suite, set, name));
   }
 
-  private static Judge judge(Path suite, String name) {
+  /**
+   * A judge by name.
+   *
+   * @param suite a file beside which a list of phrases is looked for
+   * @param name {@code world}, {@code exact}, a list that comes with Holdfast, or a {@code .yaml} file
+   */
+  public static Judge judge(Path suite, String name) {
     return switch (name) {
       case "world" -> new WorldJudge(World.load());
       case "exact" -> Judge.EXACT;

@@ -30,11 +30,17 @@ public final class KvCache implements AutoCloseable {
    * @param capacity tokens it can hold for each
    */
   public KvCache(Architecture architecture, DType dtype, int batch, int capacity) {
+    this(architecture, dtype, batch, capacity, true);
+  }
+
+  private KvCache(
+      Architecture architecture, DType dtype, int batch, int capacity, boolean slides) {
     this.rows = batch;
     this.capacity = capacity;
     for (var layer : architecture.layers()) {
       // Twice the window: what slides out is dropped once a window, not once a token.
-      int held = layer.window() == 0 ? capacity : Math.min(capacity, 2 * layer.window());
+      int held =
+          slides && layer.window() > 0 ? Math.min(capacity, 2 * layer.window()) : capacity;
       long[] shape = {batch, architecture.kvHeads(), held, architecture.headDim()};
       var type = Tensors.scalarType(dtype);
       // Memory that no token has touched is not resident.
@@ -44,6 +50,11 @@ public final class KvCache implements AutoCloseable {
               owner.own(Tensors.empty(type, shape)),
               owner.own(Tensors.empty(type, shape))));
     }
+  }
+
+  /** An empty cache that can {@linkplain #rewind go back}: windows drop nothing. */
+  static KvCache rewindable(Architecture architecture, DType dtype, int batch, int capacity) {
+    return new KvCache(architecture, dtype, batch, capacity, false);
   }
 
   /** Tokens seen so far. */
@@ -76,6 +87,22 @@ public final class KvCache implements AutoCloseable {
     }
   }
 
+  /** Goes back to the first tokens; what was seen after them is forgotten. */
+  void rewind(int tokens) {
+    length = tokens;
+    stores.forEach(store -> store.count = tokens);
+  }
+
+  /** Lets the first rows alone take part in what follows. */
+  void use(int firstRows) {
+    rows = firstRows;
+  }
+
+  /** Gives all rows of the buffer what the first one has seen from a token on. */
+  void spread(int from) {
+    stores.forEach(store -> store.spread(from));
+  }
+
   /** Called once per forward pass, after every layer has appended. */
   void advance(int tokens) {
     length += tokens;
@@ -104,6 +131,13 @@ public final class KvCache implements AutoCloseable {
       for (var all : List.of(allKeys, allValues)) {
         var held = all.narrow(2, 0, count);
         held.select(0, to).copy_(held.select(0, from));
+      }
+    }
+
+    void spread(int from) {
+      for (var all : List.of(allKeys, allValues)) {
+        var seen = all.narrow(2, from, (long) count - from);
+        seen.narrow(0, 1, all.size(0) - 1).copy_(seen.narrow(0, 0, 1));
       }
     }
 

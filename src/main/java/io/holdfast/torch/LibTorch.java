@@ -6,6 +6,7 @@ import java.lang.foreign.FunctionDescriptor;
 import java.lang.foreign.Linker;
 import java.lang.foreign.SymbolLookup;
 import java.lang.foreign.ValueLayout;
+import java.util.Locale;
 import org.bytedeco.javacpp.Loader;
 import org.bytedeco.openblas.global.openblas;
 import org.bytedeco.pytorch.global.torch;
@@ -22,6 +23,14 @@ public final class LibTorch {
   /** Makes sure that LibTorch is loaded. */
   public static void ready() {
     // Initialising this class has done it.
+  }
+
+  /** Whether a C++ exception, which arrives as a plain one, says that memory does not suffice. */
+  public static boolean outOfMemory(RuntimeException error) {
+    var text = String.valueOf(error.getMessage()).toLowerCase(Locale.ROOT);
+    return text.contains("can't allocate memory")
+        || text.contains("out of memory")
+        || text.contains("bad_alloc");
   }
 
   private static String load() {
