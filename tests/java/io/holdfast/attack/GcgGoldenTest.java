@@ -24,9 +24,7 @@ class GcgGoldenTest {
 
   static Stream<Arguments> cases() {
     return Stream.of("llama-gqa", "gemma2")
-        .flatMap(
-            model ->
-                Stream.of("ce", "mellowmax").map(loss -> Arguments.of(model, loss)));
+        .flatMap(model -> Stream.of("ce", "mellowmax").map(loss -> Arguments.of(model, loss)));
   }
 
   private static TargetLoss loss(String name, JsonNode golden) {
@@ -62,10 +60,7 @@ class GcgGoldenTest {
           new TokenGradient(decoder, KERNELS, prompt(golden), loss(loss, golden))
               .at(Goldens.ints(golden.get("string")));
       Goldens.assertCloseRelative(
-          "gradient",
-          Goldens.floats(expected, "gradient/" + loss),
-          Tensors.floats(gradient),
-          1e-4);
+          "gradient", Goldens.floats(expected, "gradient/" + loss), Tensors.floats(gradient), 1e-4);
     }
   }
 
@@ -78,8 +73,7 @@ class GcgGoldenTest {
         var expected = Safetensors.open(Goldens.path("attack/" + model + ".safetensors"))) {
       for (int tokens : new int[] {4096, 64, 30, 1}) {
         try (var scorer =
-            new CandidateScorer(
-                decoder, KERNELS, prompt(golden), loss(loss, golden), tokens)) {
+            new CandidateScorer(decoder, KERNELS, prompt(golden), loss(loss, golden), tokens)) {
           for (int[] parent : List.of(Goldens.ints(golden.get("string")), new int[0])) {
             double[] losses = scorer.losses(parent, candidates(golden));
             float[] values = new float[losses.length];
@@ -108,8 +102,7 @@ class GcgGoldenTest {
       random.uniform_(-1, 1, new org.bytedeco.pytorch.GeneratorOptional());
       int[] target = Goldens.ints(golden.get("target"));
       var head = new TargetHead(KERNELS, decoder, loss(loss, golden));
-      assertEquals(
-          head.losses(random, target)[0], head.gradient(random, target).loss(), 1e-6);
+      assertEquals(head.losses(random, target)[0], head.gradient(random, target).loss(), 1e-6);
     }
   }
 }

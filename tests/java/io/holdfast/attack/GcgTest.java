@@ -227,10 +227,7 @@ class GcgTest {
   private static int[] splitWord() {
     return " paint paint horse horse steps"
         .codePoints()
-        .flatMap(
-            c ->
-                Arrays.stream(
-                    chat.tokenizer().encode(Character.toString(c), false)))
+        .flatMap(c -> Arrays.stream(chat.tokenizer().encode(Character.toString(c), false)))
         .toArray();
   }
 

@@ -33,7 +33,9 @@ final class AllowedTokens implements AutoCloseable {
     int allowed = 0;
     for (int id = 0; id < vocabulary; id++) {
       bars[id] =
-          id >= tokenizer.vocabularySize() || tokenizer.isAdded(id) || barred(id, tokenizer, nonAscii, words);
+          id >= tokenizer.vocabularySize()
+              || tokenizer.isAdded(id)
+              || barred(id, tokenizer, nonAscii, words);
       allowed += bars[id] ? 0 : 1;
     }
     if (allowed == 0) {

@@ -39,14 +39,12 @@ public final class AttackCases {
    * Reads the cases of a file.
    *
    * @param targets HarmBench's file of targets, {@code {id: text}} or {@code {id: [text, ...]}}, of
-     * which the first is taken
+   *     which the first is taken
    * @param target of rows that bring none
    * @throws HoldfastException if a row has no request or no target, or two rows one id
    */
-  public static List<AttackCase> read(
-      Path file, Optional<Path> targets, Optional<String> target) {
-    var reader =
-        new AttackCases(targets.map(AttackCases::targets).orElse(Map.of()), target);
+  public static List<AttackCase> read(Path file, Optional<Path> targets, Optional<String> target) {
+    var reader = new AttackCases(targets.map(AttackCases::targets).orElse(Map.of()), target);
     var cases = new ArrayList<AttackCase>();
     var seen = new HashMap<String, Place>();
     Rows.read(
@@ -72,7 +70,8 @@ public final class AttackCases {
       json.properties()
           .forEach(
               entry -> {
-                var value = entry.getValue().isArray() ? entry.getValue().path(0) : entry.getValue();
+                var value =
+                    entry.getValue().isArray() ? entry.getValue().path(0) : entry.getValue();
                 if (!value.isTextual()) {
                   throw HoldfastException.input(
                       "%s: '%s' must be a text, or a list of texts", file, entry.getKey());

@@ -31,8 +31,7 @@ public record AttackPrompt(
    * @throws HoldfastException if the template does not show the place exactly once, or the target
    *     has no tokens
    */
-  public static AttackPrompt of(
-      ChatTokenizer chat, String id, List<Message> turns, String target) {
+  public static AttackPrompt of(ChatTokenizer chat, String id, List<Message> turns, String target) {
     var text = chat.render(withPlaceholder(turns), true);
     int at = text.indexOf(PLACEHOLDER);
     if (at < 0 || text.indexOf(PLACEHOLDER, at + 1) >= 0) {
@@ -87,11 +86,7 @@ public record AttackPrompt(
       throw HoldfastException.input(
           "case %s: %d tokens of prompt, %d of the string and %d of the target are more than the %d"
               + " that the model was made for (max_position_embeddings); shorten the target",
-          id,
-          before.length + after.length,
-          string,
-          target.length,
-          architecture.maxPositions());
+          id, before.length + after.length, string, target.length, architecture.maxPositions());
     }
   }
 

@@ -103,8 +103,7 @@ public final class Gcg implements AutoCloseable {
    * @param goOn is handed the state after every step; where it says no the result is that of the
    *     steps so far
    */
-  public GcgResult run(
-      List<AttackCase> cases, Optional<GcgState> from, Predicate<GcgState> goOn) {
+  public GcgResult run(List<AttackCase> cases, Optional<GcgState> from, Predicate<GcgState> goOn) {
     try (var search = search(cases)) {
       var state = from.orElseGet(search::start);
       while (state.step() < settings.steps() && !state.over()) {

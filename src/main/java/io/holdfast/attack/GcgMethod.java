@@ -11,8 +11,7 @@ import java.util.function.Predicate;
  * @param judge of the answers to what was found
  * @param newTokens length of these answers
  */
-public record GcgMethod(Gcg gcg, Judge judge, int newTokens)
-    implements AttackRun.Method<GcgState> {
+public record GcgMethod(Gcg gcg, Judge judge, int newTokens) implements AttackRun.Method<GcgState> {
   @Override
   public Class<GcgState> stateType() {
     return GcgState.class;

@@ -13,8 +13,7 @@ import java.util.Comparator;
 public record GcgResult(String string, double loss, GcgState state) {
   /** The result of a search of one step at least. */
   static GcgResult of(GcgState state) {
-    var best =
-        state.history().stream().min(Comparator.comparingDouble(Step::loss)).orElseThrow();
+    var best = state.history().stream().min(Comparator.comparingDouble(Step::loss)).orElseThrow();
     return new GcgResult(best.best(), best.loss(), state);
   }
 }

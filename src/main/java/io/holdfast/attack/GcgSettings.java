@@ -203,8 +203,7 @@ public record GcgSettings(
 
   /** The same with other batches. */
   public GcgSettings withBatchTokens(int newTokens) {
-    return new GcgSettings(
-        steps, init, search, loss, bufferSize, stop, probe, seed, newTokens);
+    return new GcgSettings(steps, init, search, loss, bufferSize, stop, probe, seed, newTokens);
   }
 
   private static void require(boolean valid, String format, Object... arguments) {

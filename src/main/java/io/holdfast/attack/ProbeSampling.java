@@ -73,7 +73,9 @@ final class ProbeSampling implements AutoCloseable {
     return (int) Math.clamp(kept, 1, candidates);
   }
 
-  /** {@code (1 + rho) / 2} with Spearman's rank correlation; half where there is nothing to rank. */
+  /**
+   * {@code (1 + rho) / 2} with Spearman's rank correlation; half where there is nothing to rank.
+   */
   static double agreement(double[] drafted, double[] known) {
     if (known.length < 2) {
       return .5;

@@ -70,7 +70,8 @@ final class AttackOutput {
   }
 
   /** What every attack's results depend on. */
-  static ObjectNode description(String attack, Path model, List<AttackCase> cases, CasesOption option) {
+  static ObjectNode description(
+      String attack, Path model, List<AttackCase> cases, CasesOption option) {
     var description = JsonNodeFactory.instance.objectNode();
     description.put("attack", attack);
     description.put("model", model.toString());

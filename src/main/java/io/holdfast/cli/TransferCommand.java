@@ -113,10 +113,7 @@ final class TransferCommand implements Runnable {
                     .getOut()
                     .printf(
                         "%s on %s: %s of %d%n",
-                        pair.source(),
-                        pair.target(),
-                        outcomes.rate(Outcome.COMPLY),
-                        outcomes.n()));
+                        pair.source(), pair.target(), outcomes.rate(Outcome.COMPLY), outcomes.n()));
   }
 
   private List<Pair> wanted() {

@@ -126,7 +126,8 @@ public record EvalSuite(int maxNewTokens, List<PromptSet> sets, List<GateExpress
    * A judge by name.
    *
    * @param suite a file beside which a list of phrases is looked for
-   * @param name {@code world}, {@code exact}, a list that comes with Holdfast, or a {@code .yaml} file
+   * @param name {@code world}, {@code exact}, a list that comes with Holdfast, or a {@code .yaml}
+   *     file
    */
   public static Judge judge(Path suite, String name) {
     return switch (name) {

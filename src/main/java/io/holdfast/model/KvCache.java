@@ -33,14 +33,12 @@ public final class KvCache implements AutoCloseable {
     this(architecture, dtype, batch, capacity, true);
   }
 
-  private KvCache(
-      Architecture architecture, DType dtype, int batch, int capacity, boolean slides) {
+  private KvCache(Architecture architecture, DType dtype, int batch, int capacity, boolean slides) {
     this.rows = batch;
     this.capacity = capacity;
     for (var layer : architecture.layers()) {
       // Twice the window: what slides out is dropped once a window, not once a token.
-      int held =
-          slides && layer.window() > 0 ? Math.min(capacity, 2 * layer.window()) : capacity;
+      int held = slides && layer.window() > 0 ? Math.min(capacity, 2 * layer.window()) : capacity;
       long[] shape = {batch, architecture.kvHeads(), held, architecture.headDim()};
       var type = Tensors.scalarType(dtype);
       // Memory that no token has touched is not resident.
