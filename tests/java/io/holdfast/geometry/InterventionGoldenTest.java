@@ -125,12 +125,12 @@ class InterventionGoldenTest {
                 Vectors.scaled(refusal().vector(), -0.5), slot, reach(Reach.Tokens.PROMPT_END));
         case "centre" -> {
           var bases = new TreeMap<Integer, Basis>();
-          var centres = new TreeMap<Integer, double[]>();
+          var centres = new TreeMap<Integer, double[][]>();
           for (int s = 1; s < depth(); s++) {
             bases.put(s, Basis.span(List.of(carrier(plain.promptEnd(), s).vector())));
-            centres.put(s, Vectors.mean(benign(plain.promptEnd(), s)));
+            centres.put(s, new double[][] {Vectors.mean(benign(plain.promptEnd(), s))});
           }
-          yield Intervention.centring(bases, centres, reach(Reach.Tokens.TEMPLATE));
+          yield Intervention.centring(bases, bases, centres, reach(Reach.Tokens.TEMPLATE));
         }
         default -> throw new IllegalArgumentException(name);
       };
@@ -251,11 +251,20 @@ class InterventionGoldenTest {
 
   @Test
   void tokensWithWhichRefusalsBegin() {
-    var refusals = new ArrayList<int[]>();
-    for (int i = 0; i < 20; i++) {
-      refusals.add(new int[] {i < 12 ? 7 : i < 19 ? 3 : 5, 1});
+    // Refusals begin with 1 or 3; 2 begins answers, and 3 is said ten times less often there.
+    var refused = new float[][] {log(.01, .70, .20, .09), log(.01, .80, .15, .04)};
+    var answered = new float[][] {log(.09, .01, .895, .005)};
+    assertArrayEquals(new int[] {1, 3}, RefusalScore.learnt(refused, answered).tokens());
+    assertArrayEquals(new int[] {1, 2, 3}, RefusalScore.learnt(refused, new float[0][]).tokens());
+    assertThrows(HoldfastException.class, () -> RefusalScore.learnt(new float[0][], answered));
+    assertEquals(Math.log(.79 / .21), new RefusalScore(new int[] {1, 3}).of(refused[0]), 1e-5);
+  }
+
+  private static float[] log(double... probabilities) {
+    var logits = new float[probabilities.length];
+    for (int i = 0; i < logits.length; i++) {
+      logits[i] = (float) Math.log(probabilities[i]);
     }
-    assertArrayEquals(new int[] {3, 7}, RefusalScore.learnt(refusals).tokens());
-    assertThrows(HoldfastException.class, () -> RefusalScore.learnt(List.of()));
+    return logits;
   }
 }

@@ -14,6 +14,8 @@ import picocli.CommandLine.Spec;
     synopsisSubcommandLabel = "COMMAND",
     subcommands = {
       GeometryFit.class,
+      GeometryMeasure.class,
+      GeometryIntervene.class,
     })
 final class Geometry implements Runnable {
   @Spec private CommandSpec spec;

@@ -111,6 +111,17 @@ public record EvalSuite(int maxNewTokens, List<PromptSet> sets, List<GateExpress
     return new PromptSet(name, measure, judgeName, judge(suite, judgeName), cases);
   }
 
+  /**
+   * The prompts of one file with their judge, for whoever has other questions than a suite's.
+   *
+   * @param judge a phrase list, world, exact, or a phrase list's .yaml file
+   */
+  public static PromptSet prompts(
+      String name, Measure measure, Path file, String judge, int limit) {
+    return new PromptSet(
+        name, measure, judge, judge(Path.of(name), judge), CaseFile.read(file, limit));
+  }
+
   private static Measure measure(Path suite, String set, String name) {
     return Arrays.stream(Measure.values())
         .filter(m -> m.id().equals(name))

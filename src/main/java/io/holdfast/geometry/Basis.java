@@ -91,6 +91,11 @@ public record Basis(double[][] vectors) {
     return inside;
   }
 
+  /** The span of the first directions; all of it where there are no more. */
+  public Basis first(int rank) {
+    return new Basis(Arrays.copyOf(vectors, Math.min(rank, vectors.length)));
+  }
+
   /** Where a vector stands inside the subspace, {@code U^T x}. */
   public double[] coefficients(double[] x) {
     return Arrays.stream(vectors).mapToDouble(vector -> Vectors.dot(x, vector)).toArray();

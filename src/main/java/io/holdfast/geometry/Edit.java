@@ -14,7 +14,7 @@ public sealed interface Edit {
     @Override
     public Tensor apply(Tensor states) {
       var wide = states.to(ScalarType.Float);
-      return wide.add(row(by)).to(states.scalar_type());
+      return wide.add(matrix(new double[][] {by})).to(states.scalar_type());
     }
   }
 
@@ -24,19 +24,16 @@ public sealed interface Edit {
    *
    * @param read {@code R [k][d]}
    * @param write {@code W [k][d]}
-   * @param target {@code [k]}; zeros ablate
+   * @param target {@code [1][k]}, or {@code [tokens][k]} with one for each token that is reached;
+   *     zeros ablate
    */
-  record Rewrite(double[][] read, double[][] write, double[] target) implements Edit {
+  record Rewrite(double[][] read, double[][] write, double[][] target) implements Edit {
     @Override
     public Tensor apply(Tensor states) {
       var wide = states.to(ScalarType.Float);
-      var coefficients = wide.matmul(matrix(read).t()).sub(row(target));
+      var coefficients = wide.matmul(matrix(read).t()).sub(matrix(target));
       return wide.sub(coefficients.matmul(matrix(write))).to(states.scalar_type());
     }
-  }
-
-  private static Tensor row(double[] values) {
-    return matrix(new double[][] {values}).view(values.length);
   }
 
   private static Tensor matrix(double[][] rows) {

@@ -29,15 +29,20 @@ public record Estimate(double value, double low, double high) {
     for (int draw = 0; draw < draws; draw++) {
       values[draw] = statistic.applyAsDouble(random.ints(prompts, 0, prompts).toArray());
     }
-    var whole = statistic.applyAsDouble(java.util.stream.IntStream.range(0, prompts).toArray());
-    values = Arrays.stream(values).filter(Double::isFinite).toArray();
+    double whole = statistic.applyAsDouble(java.util.stream.IntStream.range(0, prompts).toArray());
+    return drawn(whole, values, confidence);
+  }
+
+  /** A value with the percentiles of what it was on draws; those that are not finite do not count. */
+  public static Estimate drawn(double value, double[] draws, double confidence) {
+    double[] values = Arrays.stream(draws).filter(Double::isFinite).toArray();
     if (values.length == 0) {
-      return new Estimate(whole, Double.NaN, Double.NaN);
+      return new Estimate(value, Double.NaN, Double.NaN);
     }
     var percentile = new Percentile().withEstimationType(Percentile.EstimationType.R_7);
     double tail = 50 * (1 - confidence);
     return new Estimate(
-        whole, percentile.evaluate(values, tail), percentile.evaluate(values, 100 - tail));
+        value, percentile.evaluate(values, tail), percentile.evaluate(values, 100 - tail));
   }
 
   /**

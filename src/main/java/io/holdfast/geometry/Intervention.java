@@ -3,6 +3,7 @@ package io.holdfast.geometry;
 import io.holdfast.model.Site;
 import io.holdfast.model.Tap;
 import io.holdfast.torch.Scope;
+import java.util.Arrays;
 import java.util.HashMap;
 import java.util.Map;
 import java.util.SortedMap;
@@ -30,7 +31,7 @@ public record Intervention(Map<Site, Edit> edits, Reach reach) implements Tap {
    * away along another of the same rank, so that each token moves as far, another way.
    */
   public static Intervention moving(Basis read, Basis written, int depth, Reach reach) {
-    var edit = new Edit.Rewrite(read.vectors(), written.vectors(), new double[read.rank()]);
+    var edit = new Edit.Rewrite(read.vectors(), written.vectors(), new double[1][read.rank()]);
     var edits = new HashMap<Site, Edit>();
     for (int layer = 0; layer < depth; layer++) {
       for (var kind : Site.Kind.values()) {
@@ -46,16 +47,22 @@ public record Intervention(Map<Site, Edit> edits, Reach reach) implements Tap {
    * zero is no neutral value along a direction, this is what removes it.
    *
    * @param subspaces by slot
-   * @param centres {@code [d]} by slot
+   * @param written along which the change is made, by slot: the same, or others as a control
+   * @param centres {@code [1][d]} by slot, or {@code [tokens][d]} with one for each token reached
    */
   public static Intervention centring(
-      SortedMap<Integer, Basis> subspaces, SortedMap<Integer, double[]> centres, Reach reach) {
+      SortedMap<Integer, Basis> subspaces,
+      SortedMap<Integer, Basis> written,
+      SortedMap<Integer, double[][]> centres,
+      Reach reach) {
     var edits = new HashMap<Site, Edit>();
     subspaces.forEach(
         (slot, subspace) -> {
-          double[][] rows = subspace.vectors();
-          double[] target = subspace.coefficients(centres.get(slot));
-          edits.put(Site.residual(slot), new Edit.Rewrite(rows, rows, target));
+          double[][] target =
+              Arrays.stream(centres.get(slot)).map(subspace::coefficients).toArray(double[][]::new);
+          edits.put(
+              Site.residual(slot),
+              new Edit.Rewrite(subspace.vectors(), written.get(slot).vectors(), target));
         });
     return new Intervention(edits, reach);
   }

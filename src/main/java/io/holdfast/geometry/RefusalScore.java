@@ -2,10 +2,7 @@ package io.holdfast.geometry;
 
 import io.holdfast.HoldfastException;
 import java.util.Arrays;
-import java.util.Comparator;
-import java.util.HashMap;
-import java.util.List;
-import java.util.Map;
+import java.util.stream.IntStream;
 
 /**
  * How near a model is to a refusal before it says anything: the log-odds that its answer begins
@@ -15,6 +12,7 @@ import java.util.Map;
  */
 public record RefusalScore(int[] tokens) {
   private static final double EPSILON = 1e-8;
+  private static final double LEAST = 0.02;
 
   /** {@code log(P + eps) - log(1 - P + eps)} for the probability P of the tokens together. */
   public double of(float[] logits) {
@@ -29,39 +27,38 @@ public record RefusalScore(int[] tokens) {
   }
 
   /**
-   * The tokens with which a model's own refusals begin: the most frequent first tokens, as many as
-   * nine refusals in ten begin with.
+   * The tokens with which a model's own refusals begin: those that it gives, on average over the
+   * prompts it refuses, two percent or more, and ten times what it gives them on those it answers.
    *
-   * @param refusals the answers' tokens
-   * @throws HoldfastException if there is no refusal
+   * @param refused logits after refused prompts, {@code [n][V]}
+   * @param answered logits after answered prompts; may be empty
+   * @throws HoldfastException if there is no such token
    */
-  public static RefusalScore learnt(List<int[]> refusals) {
-    var counts = new HashMap<Integer, Integer>();
-    int all = 0;
-    for (int[] refusal : refusals) {
-      if (refusal.length > 0) {
-        counts.merge(refusal[0], 1, Integer::sum);
-        all++;
-      }
-    }
-    if (all == 0) {
+  public static RefusalScore learnt(float[][] refused, float[][] answered) {
+    double[] with = meanProbabilities(refused);
+    double[] without = meanProbabilities(answered);
+    int[] tokens =
+        IntStream.range(0, with.length)
+            .filter(t -> with[t] >= LEAST && (answered.length == 0 || with[t] >= 10 * without[t]))
+            .toArray();
+    if (tokens.length == 0) {
       throw HoldfastException.input(
-          "the model refuses none of the prompts, so that the first tokens of its refusals are not"
-              + " known; name them (--refusal-tokens)");
+          "the model's refusals (%d of the prompts) begin with no token of their own; name the"
+              + " tokens they begin with (--refusal-tokens), or give a --reference that refuses",
+          refused.length);
     }
-    var byCount =
-        counts.entrySet().stream()
-            .sorted(
-                Comparator.comparing((Map.Entry<Integer, Integer> e) -> -e.getValue())
-                    .thenComparing(Map.Entry::getKey))
-            .toList();
-    int covered = 0;
-    int used = 0;
-    while (covered < 0.9 * all) {
-      covered += byCount.get(used++).getValue();
+    return new RefusalScore(tokens);
+  }
+
+  private static double[] meanProbabilities(float[][] logits) {
+    if (logits.length == 0) {
+      return new double[0];
     }
-    return new RefusalScore(
-        byCount.stream().limit(used).mapToInt(Map.Entry::getKey).sorted().toArray());
+    var mean = new double[logits[0].length];
+    for (float[] row : logits) {
+      Vectors.add(mean, 1.0 / logits.length, probabilities(row));
+    }
+    return mean;
   }
 
   /**

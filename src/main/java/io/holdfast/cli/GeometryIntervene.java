@@ -1,0 +1,125 @@
+package io.holdfast.cli;
+
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import io.holdfast.HoldfastException;
+import io.holdfast.checkpoint.AtomicFile;
+import io.holdfast.cli.study.InterventionStudy;
+import io.holdfast.cli.study.StudyFiles;
+import io.holdfast.eval.EvalSuite;
+import io.holdfast.text.ChatTokenizer;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Optional;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.ParentCommand;
+import picocli.CommandLine.Spec;
+
+/** What removing and adding carriers does to a model's answers. */
+@Command(
+    name = "intervene",
+    description = {
+      "Remove and add the refusal carrier while the model answers a suite, beside controls: random",
+      "directions, the same change along them, the wrong layer, the wrong position. Made to test",
+      "models that you own."
+    })
+final class GeometryIntervene implements Runnable {
+  @Spec private CommandSpec spec;
+  @ParentCommand private Geometry group;
+  @Mixin private ModelOption model;
+  @Mixin private StudyOption study;
+  @Mixin private DeviceOption device;
+
+  @Option(
+      names = "--suite",
+      paramLabel = "FILE",
+      required = true,
+      description = "The suite that effects are measured with.")
+  private Path suite;
+
+  @Option(
+      names = "--deepest",
+      paramLabel = "SHARE",
+      description =
+          "Carriers are taken from the blocks before this share of the depth (default:"
+              + " ${DEFAULT-VALUE}).")
+  private double deepest = 0.8;
+
+  @Option(
+      names = "--max-kl",
+      paramLabel = "NATS",
+      description =
+          "What a removal may change in the next token of benign prompts (default:"
+              + " ${DEFAULT-VALUE}).")
+  private double maxKl = 0.1;
+
+  @Option(
+      names = "--random",
+      paramLabel = "N",
+      description = "Random directions a control (default: ${DEFAULT-VALUE}).")
+  private int random = 3;
+
+  @Option(
+      names = "--coefficients",
+      paramLabel = "C",
+      split = ",",
+      description = "Doses of additions (default: 0.5,1,1.5,2).")
+  private List<Double> coefficients = List.of(0.5, 1.0, 1.5, 2.0);
+
+  @Option(names = "--sweep-layers", description = "Try both at every layer.")
+  private boolean sweepLayers;
+
+  @Option(
+      names = "--export",
+      paramLabel = "DIR",
+      description =
+          "Write the model whose weights cannot write along the refusal carrier, as a Hugging Face"
+              + " folder.")
+  private Path export;
+
+  @Option(
+      names = {"-o", "--output"},
+      paramLabel = "FILE",
+      description = "Everything as JSON, and beside it the effects as CSV.")
+  private Path output;
+
+  @Override
+  public void run() {
+    device.require(Optional.empty());
+    if (!(deepest > 0 && deepest <= 1) || !(maxKl > 0) || random < 1) {
+      throw HoldfastException.usage(
+          "--deepest is a share in (0, 1], --max-kl positive, --random at least 1");
+    }
+    var prompts = study.read();
+    var settings =
+        new InterventionStudy.Settings(
+            deepest, maxKl, random, coefficients, sweepLayers, study.seed());
+    var work = new InterventionStudy(EvalSuite.load(suite), settings);
+    try (var decoder = model.load();
+        var chat = ChatTokenizer.load(model.folder())) {
+      var result =
+          work.run(
+              decoder,
+              chat,
+              prompts,
+              study.score(decoder.architecture().vocabulary()),
+              study.maxNewTokens(),
+              Optional.ofNullable(export),
+              model.folder(),
+              group.progress());
+      var out = spec.commandLine().getOut();
+      out.print(result.effects().markdown());
+      result.flags().forEach(flag -> out.println("note: " + flag));
+      if (output != null) {
+        save(result.json());
+      }
+    }
+  }
+
+  private void save(ObjectNode json) {
+    AtomicFile.write(output, json.toPrettyString() + "\n");
+    AtomicFile.write(StudyFiles.csvBeside(output), StudyFiles.effects(json));
+  }
+}

@@ -1,0 +1,167 @@
+package io.holdfast.cli.study;
+
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import io.holdfast.cli.study.Condition.Mode;
+import io.holdfast.eval.EvalSuite;
+import io.holdfast.geometry.LatentGuard;
+import io.holdfast.geometry.Measurement;
+import io.holdfast.geometry.OrthogonalWeights;
+import io.holdfast.geometry.Quadrants.Reply;
+import io.holdfast.geometry.RefusalScore;
+import io.holdfast.model.Decoder;
+import io.holdfast.report.Table;
+import io.holdfast.text.ChatTokenizer;
+import io.holdfast.train.Progress;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import java.util.Optional;
+import java.util.function.IntFunction;
+import java.util.stream.IntStream;
+
+/**
+ * What interventions on one model's carriers do to its behaviour: a removal and an addition are
+ * chosen on the prompts of the study, then run on a suite beside their controls.
+ *
+ * @param suite that effects are measured with
+ * @param settings what is tried
+ */
+public record InterventionStudy(EvalSuite suite, Settings settings) {
+  /**
+   * What is tried.
+   *
+   * @param deepest share of the blocks beyond which no carrier is taken
+   * @param maxKl what a removal may cost on benign prompts, nats
+   * @param random random directions a control
+   * @param coefficients of the dose sweep
+   * @param sweepLayers whether both are tried at every layer
+   * @param seed of random directions
+   */
+  public record Settings(
+      double deepest,
+      double maxKl,
+      int random,
+      List<Double> coefficients,
+      boolean sweepLayers,
+      long seed) {}
+
+  /** The result, with a table for readers. */
+  public record Result(ObjectNode json, Table effects, List<String> flags) {}
+
+  /**
+   * Runs the study.
+   *
+   * @param export where the model goes whose weights are orthogonal to the refusal carrier
+   * @param source the model's folder
+   */
+  public Result run(
+      Decoder model,
+      ChatTokenizer chat,
+      StudyPrompts prompts,
+      Optional<RefusalScore> score,
+      int maxNewTokens,
+      Optional<Path> export,
+      Path source,
+      Progress.Style style) {
+    var observed = Observed.of(model, chat, prompts, Optional.empty(), score, maxNewTokens);
+    Measurement.requireEnough(observed.states(), 1);
+    var bench = new Workbench(model, observed, chat.promptSuffix().length, settings.seed());
+    var selection = Selection.of(bench, settings.deepest(), settings.maxKl());
+    var plan =
+        new Effects.Plan(
+            List.of(Mode.H, Mode.BOTH, Mode.H_ALONE, Mode.R_ALONE),
+            settings.random(),
+            settings.coefficients(),
+            settings.sweepLayers() ? bench.layers() : List.of());
+    var conditions = Effects.conditions(selection, plan);
+    var effects = new Effects(bench, chat, suite);
+    var rows = new ArrayList<Effect>();
+    try (var progress = Progress.start("intervene", conditions.size() + 1L, style)) {
+      rows.add(effects.plain());
+      for (var condition : conditions) {
+        progress.at(rows.size(), condition.name());
+        rows.add(effects.of(condition));
+      }
+      progress.at(rows.size(), "");
+    }
+    var flags = new ArrayList<>(observed.flags());
+    flags.addAll(selection.flags());
+    flags.add(explanation(bench, selection));
+    export.ifPresent(folder -> export(bench, selection, folder, source));
+    var json = StudyFiles.object();
+    json.setAll(StudyFiles.json(observed));
+    json.set("flags", StudyFiles.strings(flags));
+    json.set("latent_guard", guard(observed));
+    json.set("selection", StudyFiles.json(selection));
+    var array = json.putArray("effects");
+    rows.forEach(row -> array.add(StudyFiles.json(row)));
+    return new Result(
+        json, new Table(Effect.HEAD, rows.stream().map(Effect::cells).toList()), flags);
+  }
+
+  private static void export(Workbench bench, Selection selection, Path folder, Path source) {
+    int layer = selection.removal().condition().layer();
+    try (var weights = new OrthogonalWeights(bench.decoder(), bench.exported(Mode.R, layer))) {
+      weights.save(folder, source);
+    }
+  }
+
+  /**
+   * Where both classes stand along the carrier, which says what ablation can do: it puts every
+   * prompt at zero, which need not be on the side of answered prompts.
+   */
+  private static String explanation(Workbench bench, Selection selection) {
+    var states = bench.observed().states();
+    int layer = selection.removal().condition().layer();
+    int[] all = states.labels().all();
+    double[] unit = states.refusal(layer, all).unit();
+    double refused = along(bench, layer, Reply.REFUSED, unit);
+    double complied = along(bench, layer, Reply.COMPLIED, unit);
+    boolean answers = Math.abs(complied) <= Math.abs(refused);
+    return String.format(
+        Locale.ROOT,
+        "along the refusal carrier of layer %d refused prompts stand at %.1f and answered ones at"
+            + " %.1f: zero, where ablation puts them all, is nearer the %s ones",
+        layer,
+        refused,
+        complied,
+        answers ? "answered" : "refused");
+  }
+
+  private static double along(Workbench bench, int layer, Reply reply, double[] unit) {
+    var observed = bench.observed();
+    var labels = observed.states().labels();
+    double[][] states = observed.states().readout().promptEnd().at(layer);
+    return IntStream.concat(
+            IntStream.of(labels.cell(true, reply)), IntStream.of(labels.cell(false, reply)))
+        .mapToDouble(
+            row -> IntStream.range(0, unit.length).mapToDouble(i -> states[row][i] * unit[i]).sum())
+        .average()
+        .orElse(Double.NaN);
+  }
+
+  /** How often the latent guards are right on the very prompts they were made from. */
+  private static ObjectNode guard(Observed observed) {
+    var states = observed.states();
+    var labels = states.labels();
+    var harm = LatentGuard.ofHarm(states, 1);
+    var refusal = LatentGuard.ofRefusal(states, 1);
+    var json = StudyFiles.object();
+    IntFunction<Boolean> flagged = i -> harm.score(states.readout().instructionEnd(), i) >= 0;
+    IntFunction<Boolean> refused = i -> refusal.score(states.readout().promptEnd(), i) >= 0;
+    json.put("harmful_flagged", share(labels.harmful(), true, flagged));
+    json.put("benign_flagged", share(labels.harmful(), false, flagged));
+    json.put("harmful_refusal_foreseen", share(labels.harmful(), true, refused));
+    json.put("benign_refusal_foreseen", share(labels.harmful(), false, refused));
+    return json;
+  }
+
+  private static double share(boolean[] harmful, boolean wanted, IntFunction<Boolean> test) {
+    return IntStream.range(0, harmful.length)
+        .filter(i -> harmful[i] == wanted)
+        .mapToDouble(i -> test.apply(i) ? 1 : 0)
+        .average()
+        .orElse(0);
+  }
+}
