@@ -105,9 +105,22 @@ class GeometryMeasureTest {
     var arguments =
         new ArrayList<>(
             List.of(
-                "geometry", "measure", "--model", model.toString(), "--harmful",
-                harmful.toString(), "--benign", benign.toString(), "--labels", "file", "--draws",
-                "20", "--refusal-tokens", REFUSAL + "", "--output", output.toString()));
+                "geometry",
+                "measure",
+                "--model",
+                model.toString(),
+                "--harmful",
+                harmful.toString(),
+                "--benign",
+                benign.toString(),
+                "--labels",
+                "file",
+                "--draws",
+                "20",
+                "--refusal-tokens",
+                REFUSAL + "",
+                "--output",
+                output.toString()));
     arguments.addAll(List.of(more));
     var done = Invocation.of(arguments.toArray(String[]::new));
     assertEquals(0, done.exitCode(), done.err());
@@ -187,8 +200,7 @@ class GeometryMeasureTest {
           all,
           "effective_rank",
           1);
-      assertFigure(
-          1 / (first * first + (1 - first) * (1 - first)), all, "participation_ratio", 1);
+      assertFigure(1 / (first * first + (1 - first) * (1 - first)), all, "participation_ratio", 1);
     }
   }
 
@@ -230,8 +242,7 @@ class GeometryMeasureTest {
       }
       var at = Files.createDirectory(folder.resolve("run" + run));
       var model = PlantedModel.write(at.resolve("model"), embeddings, Map.of());
-      var replies =
-          IntStream.range(0, 32).mapToObj(i -> i < 16 ? "refused" : "complied").toList();
+      var replies = IntStream.range(0, 32).mapToObj(i -> i < 16 ? "refused" : "complied").toList();
       var harmful = PlantedModel.prompts(at.resolve("h.jsonl"), words.subList(0, 32), replies);
       var benign = PlantedModel.prompts(at.resolve("b.jsonl"), words.subList(32, 64), replies);
       var all = measured(model, harmful, benign, "--rank", "3");
@@ -261,8 +272,7 @@ class GeometryMeasureTest {
             Collections.nCopies(20, "refused"));
     assertRefused(ExitCode.INPUT, "of one class only", run(model, one, one));
     var odd =
-        PlantedModel.prompts(
-            folder.resolve("odd.jsonl"), words.subList(0, 1), List.of("perhaps"));
+        PlantedModel.prompts(folder.resolve("odd.jsonl"), words.subList(0, 1), List.of("perhaps"));
     assertRefused(ExitCode.INPUT, "it is perhaps", run(model, odd, benign));
     assertRefused(
         ExitCode.INPUT,
@@ -277,16 +287,33 @@ class GeometryMeasureTest {
         ExitCode.INPUT,
         "--refusal-tokens",
         Invocation.of(
-            "geometry", "measure", "--model", model.toString(), "--harmful", harmful.toString(),
-            "--benign", benign.toString(), "--max-new-tokens", "2"));
+            "geometry",
+            "measure",
+            "--model",
+            model.toString(),
+            "--harmful",
+            harmful.toString(),
+            "--benign",
+            benign.toString(),
+            "--max-new-tokens",
+            "2"));
   }
 
   private Invocation run(Path model, Path harmful, Path benign, String... more) {
     var arguments =
         new ArrayList<>(
             List.of(
-                "geometry", "measure", "--model", model.toString(), "--harmful",
-                harmful.toString(), "--benign", benign.toString(), "--labels", "file", "--draws",
+                "geometry",
+                "measure",
+                "--model",
+                model.toString(),
+                "--harmful",
+                harmful.toString(),
+                "--benign",
+                benign.toString(),
+                "--labels",
+                "file",
+                "--draws",
                 "20"));
     arguments.addAll(List.of(more));
     if (!arguments.contains("--refusal-tokens")) {

@@ -33,7 +33,9 @@ public record Estimate(double value, double low, double high) {
     return drawn(whole, values, confidence);
   }
 
-  /** A value with the percentiles of what it was on draws; those that are not finite do not count. */
+  /**
+   * A value with the percentiles of what it was on draws; those that are not finite do not count.
+   */
   public static Estimate drawn(double value, double[] draws, double confidence) {
     double[] values = Arrays.stream(draws).filter(Double::isFinite).toArray();
     if (values.length == 0) {

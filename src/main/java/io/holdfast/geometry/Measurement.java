@@ -128,8 +128,7 @@ public record Measurement(int harmLayer, int refusalLayer, List<Figure> figures)
       double chanceOverlap = Coupling.chanceOverlap(width, rankFound());
       var chances =
           new ArrayList<>(
-              List.of(
-                  chanceCosine, chanceOverlap, Double.NaN, (chanceCosine + chanceOverlap) / 2));
+              List.of(chanceCosine, chanceOverlap, Double.NaN, (chanceCosine + chanceOverlap) / 2));
       for (int other : settings.otherRanks()) {
         names.add("c_sub_" + other);
         chances.add(Coupling.chanceOverlap(width, other));
@@ -160,7 +159,9 @@ public record Measurement(int harmLayer, int refusalLayer, List<Figure> figures)
       return values.stream().mapToDouble(Double::doubleValue).toArray();
     }
 
-    /** Dimensions that the larger subspace has: fewer than asked for where the prompts span fewer. */
+    /**
+     * Dimensions that the larger subspace has: fewer than asked for where the prompts span fewer.
+     */
     private int rankFound() {
       int[] all = states.labels().all();
       return Math.max(

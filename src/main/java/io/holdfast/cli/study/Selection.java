@@ -75,9 +75,7 @@ record Selection(
     }
     var removal =
         fit.isEmpty()
-            ? removals.stream()
-                .min(CHEAPEST)
-                .orElseThrow()
+            ? removals.stream().min(CHEAPEST).orElseThrow()
             : fit.stream().min(Comparator.comparing(Candidate::bypass)).orElseThrow();
     var addition =
         candidates.stream()
