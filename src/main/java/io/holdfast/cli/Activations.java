@@ -1,7 +1,6 @@
 package io.holdfast.cli;
 
 import io.holdfast.HoldfastException;
-import io.holdfast.checkpoint.ModelFolder;
 import io.holdfast.checkpoint.SafetensorsWriter;
 import io.holdfast.checkpoint.SafetensorsWriter.Slot;
 import io.holdfast.geometry.ActivationReader;
@@ -136,9 +135,7 @@ final class Activations implements Runnable {
 
   private Map<String, String> metadata(List<Integer> wanted) {
     var metadata = new TreeMap<String, String>();
-    try (var files = ModelFolder.open(model.folder())) {
-      metadata.put("model_hash", files.hash());
-    }
+    metadata.put("model_hash", model.hash());
     metadata.put("layers", wanted.stream().map(String::valueOf).collect(Collectors.joining(",")));
     metadata.put("positions", name());
     return metadata;

@@ -17,7 +17,7 @@ import picocli.CommandLine.Mixin;
       "Only the tokenizer's files need be in the model's folder."
     })
 final class Tokenize implements Runnable {
-  @Mixin private ModelOption model;
+  @Mixin private ModelFolderOption model;
   @Mixin private InputOption input;
   @Mixin private OutputOption output;
 
