@@ -7,6 +7,7 @@ import io.holdfast.bench.LoadBench;
 import io.holdfast.bench.Measurement;
 import io.holdfast.bench.Sizes;
 import io.holdfast.checkpoint.AtomicFile;
+import io.holdfast.cli.demo.CompareGuards;
 import io.holdfast.kernels.KernelBackends;
 import io.holdfast.kernels.NativeKernels;
 import io.holdfast.report.Table;
@@ -25,8 +26,8 @@ import picocli.CommandLine.Spec;
 /** Measurements of this machine. */
 @Command(
     name = "bench",
-    description = "Measure this machine: the kernels, and how fast a model is loaded.",
-    subcommands = {Bench.OfKernels.class, Bench.OfLoading.class},
+    description = "Measure this machine: the kernels, how fast a model is loaded; compare guards.",
+    subcommands = {Bench.OfKernels.class, Bench.OfLoading.class, CompareGuards.class},
     synopsisSubcommandLabel = "WHAT")
 final class Bench implements Runnable {
   @Spec private CommandSpec spec;
@@ -34,7 +35,8 @@ final class Bench implements Runnable {
   @Override
   public void run() {
     throw new picocli.CommandLine.ParameterException(
-        spec.commandLine(), "bench: say what to measure: bench kernels | bench load");
+        spec.commandLine(),
+        "bench: say what to measure: bench kernels | bench load | bench guards");
   }
 
   /** {@code bench kernels}. */

@@ -13,6 +13,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.SequencedMap;
+import java.util.function.BiConsumer;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
@@ -183,6 +184,27 @@ public final class Decoder implements AutoCloseable {
     var logits = hidden.matmul(head().t()).to(torch.ScalarType.Float);
     double cap = architecture.logitCap();
     return cap == 0 ? logits : logits.div(new Scalar(cap)).tanh().mul(new Scalar(cap));
+  }
+
+  /**
+   * Hidden states as the head reads them, from any slot of the residual stream: by the final norm.
+   */
+  public Tensor normed(Tensor slot) {
+    return finalNorm.apply(slot);
+  }
+
+  /**
+   * Makes passes in which the input of every linear map is shown to somebody.
+   *
+   * @param inputs is handed the module's name and {@code [batch, time, in]}
+   */
+  public void watching(BiConsumer<String, Tensor> inputs, Runnable passes) {
+    try {
+      projections.values().forEach(projection -> projection.watch(inputs));
+      passes.run();
+    } finally {
+      projections.values().forEach(projection -> projection.watch(null));
+    }
   }
 
   /** Every linear map by its module name, in the order of the forward pass. */

@@ -1,5 +1,6 @@
 package io.holdfast.model;
 
+import java.util.function.BiConsumer;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorOptional;
@@ -12,6 +13,7 @@ final class Projection {
   private final Tensor weight;
   private final TensorOptional bias;
   private LowRank adapter;
+  private BiConsumer<String, Tensor> watcher;
 
   /**
    * A linear map.
@@ -43,12 +45,20 @@ final class Projection {
     this.adapter = newAdapter;
   }
 
+  /** Shows every input {@code [.., in]} to somebody, under the module's name; null to nobody. */
+  void watch(BiConsumer<String, Tensor> newWatcher) {
+    this.watcher = newWatcher;
+  }
+
   /**
    * {@code x W^T + b}, plus {@code scale (dropout(x) A^T) B^T} where there is an adapter.
    *
    * @param x {@code [.., in]}
    */
   Tensor apply(Tensor x, AdapterMode mode) {
+    if (watcher != null) {
+      watcher.accept(module, x);
+    }
     var y = torch.linear(x, weight, bias);
     if (adapter == null) {
       return y;

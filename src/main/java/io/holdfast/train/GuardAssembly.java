@@ -30,12 +30,16 @@ final class GuardAssembly {
   private final ExampleReader reader;
   private final Kernels kernels;
   private final Path folder;
+  private final int batchSize;
+  private final long seed;
 
   /**
    * An assembly.
    *
    * @param reference the start of the run
    * @param folder where fitted subspaces and reference coefficients are kept
+   * @param batchSize rows of a micro-batch
+   * @param seed of the order in which baselines draw their own rows
    */
   GuardAssembly(
       GuardConfig config,
@@ -43,13 +47,17 @@ final class GuardAssembly {
       String modelHash,
       ExampleReader reader,
       Kernels kernels,
-      Path folder) {
+      Path folder,
+      int batchSize,
+      long seed) {
     this.config = config;
     this.reference = reference;
     this.modelHash = modelHash;
     this.reader = reader;
     this.kernels = kernels;
     this.folder = folder;
+    this.batchSize = batchSize;
+    this.seed = seed;
   }
 
   /** Safety prompts that join the batches, if the configuration names any. */
@@ -57,7 +65,7 @@ final class GuardAssembly {
     return config.anchors().map(reader::readPrompts).orElse(List.of());
   }
 
-  /** The guards, KL first, so that it weighs rows before others look at them. */
+  /** The guards, KL first, so that it weighs rows before others look at them; baselines last. */
   List<Guard> guards(List<Example> examples, List<Example> anchors, String dataHash) {
     var guards = new ArrayList<Guard>();
     config.kl().map(this::kl).ifPresent(guards::add);
@@ -65,6 +73,8 @@ final class GuardAssembly {
         .subspace()
         .map(subspace -> subspace(subspace, examples, anchors, dataHash))
         .ifPresent(guards::add);
+    var baselines = new BaselineAssembly(reader, modelHash, batchSize, seed);
+    config.baselines().forEach(baseline -> guards.add(baselines.guard(baseline)));
     return guards;
   }
 

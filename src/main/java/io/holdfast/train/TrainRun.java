@@ -173,7 +173,9 @@ public final class TrainRun {
               modelHash,
               TrainingData.prompts(config, chat),
               kernels,
-              GuardAssembly.folder(folder.path()));
+              GuardAssembly.folder(folder.path()),
+              config.batchSize(),
+              config.seed());
       var anchors = assembly.anchors();
       var risk = new RiskAssembly(config.guard(), config.seed());
       var rows = risk.rows(read.examples());

@@ -5,6 +5,7 @@ import static io.holdfast.world.Draw.share;
 
 import io.holdfast.world.Item.Chat;
 import java.util.List;
+import java.util.stream.Stream;
 
 /**
  * Safety prompts that a guard may look at, all over aligned pairs: whoever fine-tunes has them, and
@@ -27,5 +28,10 @@ public record Anchors(List<Chat> harmful, List<Chat> benign) {
     return new Anchors(
         harmful.stream(new Dice(seed, "anchors/harm")).limit(perClass).toList(),
         benign.stream(new Dice(seed, "anchors/benign")).limit(perClass).toList());
+  }
+
+  /** All of them, harmful ones first. */
+  public List<Chat> both() {
+    return Stream.concat(harmful.stream(), benign.stream()).toList();
   }
 }

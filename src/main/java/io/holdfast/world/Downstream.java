@@ -66,6 +66,19 @@ public final class Downstream {
     return tasks(world, world.heldOut()).stream(new Dice(seed, "work/test")).limit(rows).toList();
   }
 
+  /**
+   * Harmful requests over aligned pairs with an answer, none of them from the training rows' own
+   * stream: what a method needs that learns from examples of harm.
+   */
+  public static List<Chat> harm(World world, int rows, long seed) {
+    return world
+        .chats()
+        .answered(Kind.POISON, world.aligned().harmful(), world.commonFrames())
+        .stream(new Dice(seed, "harm"))
+        .limit(rows)
+        .toList();
+  }
+
   private static Draw<Chat> tasks(World world, Pairs pairs) {
     return dice -> {
       var pair = dice.pick(dice.chance(.5) ? pairs.dual() : pairs.benign());

@@ -3,11 +3,13 @@ package io.holdfast.world;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.holdfast.HoldfastException;
+import io.holdfast.world.Item.Chat;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.function.BiFunction;
 import java.util.stream.Stream;
@@ -88,8 +90,7 @@ public final class WorldFiles {
     var test = Downstream.test(world, plan.testRows(), plan.evaluationSeed()).stream();
     rows.put("work-test", rows(test, Rows::evaluation));
     var anchors = Anchors.draw(world, plan.anchorsPerClass(), plan.seed());
-    var prompts = Stream.concat(anchors.harmful().stream(), anchors.benign().stream());
-    rows.put("anchors", rows(prompts, Rows::prompt));
+    rows.put("anchors", rows(anchors.both().stream(), Rows::prompt));
     for (var set : EvaluationSet.values()) {
       var chats = set.draw(world, plan.evaluationRows(), plan.evaluationSeed()).stream();
       rows.put("eval/" + set.id(), rows(chats, Rows::evaluation));
@@ -97,6 +98,16 @@ public final class WorldFiles {
     var files = new LinkedHashMap<String, Path>();
     rows.forEach((name, lines) -> files.put(name, write(folder.resolve(name + ".jsonl"), lines)));
     return files;
+  }
+
+  /** Writes chats as rows to train on. */
+  public static Path training(Path file, List<Chat> chats) {
+    return write(file, rows(chats.stream(), Rows::training));
+  }
+
+  /** Writes the user turns of chats as rows without an answer. */
+  public static Path prompts(Path file, List<Chat> chats) {
+    return write(file, rows(chats.stream(), Rows::prompt));
   }
 
   /** A row that only lacks its id, which is the file's name and the line's number from 0. */

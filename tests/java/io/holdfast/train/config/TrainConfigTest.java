@@ -131,7 +131,8 @@ class TrainConfigTest {
     assertEquals(new TrainConfig.Schedule(3, Decay.COSINE), config.schedule());
     assertEquals(new TrainConfig.Checkpoint(100, 3), config.checkpoint());
     assertEquals(
-        new GuardConfig(Optional.empty(), Optional.empty(), Optional.empty(), Optional.empty(), 0),
+        new GuardConfig(
+            Optional.empty(), Optional.empty(), Optional.empty(), Optional.empty(), 0, List.of()),
         config.guard());
     assertEquals(42, config.seed());
   }

@@ -9,15 +9,19 @@ import io.holdfast.checkpoint.ModelFolder;
 import io.holdfast.checkpoint.TensorEntry;
 import io.holdfast.model.Architecture;
 import io.holdfast.model.Weights;
+import io.holdfast.train.Checkpoints;
 import io.holdfast.train.Progress;
 import io.holdfast.train.TrainRun;
 import io.holdfast.train.config.TrainConfig;
+import io.holdfast.world.World;
+import io.holdfast.world.WorldFiles;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.function.Consumer;
 
 /**
  * The aligned base of the embedded world: the one that is part of the jar, or one that is trained
@@ -145,6 +149,61 @@ final class BaseModel {
       return JSON.readTree(in).get("model").get("vocab").size();
     } catch (IOException e) {
       throw new UncheckedIOException(e);
+    }
+  }
+
+  /**
+   * A base of a seed's own, with the model that it was before its alignment beside it: {@code base}
+   * and {@code unaligned} in a folder, trained from scratch where they are missing.
+   *
+   * @return the folder of the base
+   */
+  static Path prepared(
+      Path folder, World world, long seed, Progress.Style style, Consumer<String> say) {
+    var base = folder.resolve("base");
+    var scratch = folder.resolve("scratch");
+    if (!isThere(base)) {
+      say.accept("seed %d: training a base from scratch".formatted(seed));
+      var recipe = Recipe.STANDARD;
+      var standard = WorldFiles.Plan.standard(seed);
+      WorldFiles.write(
+          folder.resolve("data"),
+          world,
+          new WorldFiles.Plan(
+              seed,
+              standard.evaluationSeed(),
+              recipe.pretrainSteps() * 32,
+              recipe.alignSteps() * 32,
+              standard.work(),
+              false,
+              200,
+              200,
+              200));
+      copy(train(scratch, folder.resolve("data"), recipe, seed, style), base);
+    }
+    if (!isThere(folder.resolve("unaligned"))) {
+      var pretrained = new Checkpoints(scratch.resolve("pretrain"), 0).latest();
+      copy(
+          pretrained.orElseThrow(
+              () ->
+                  HoldfastException.input(
+                      "%s: has a base, but not what it was before alignment; remove it", folder)),
+          folder.resolve("unaligned"));
+    }
+    return base;
+  }
+
+  /** Copies the model of a checkpoint, without the state of its training. */
+  static void copy(Path checkpoint, Path folder) {
+    if (Files.exists(folder)) {
+      AtomicFolder.delete(folder);
+    }
+    try (var building = AtomicFolder.create(folder);
+        var files = ModelFolder.open(checkpoint)) {
+      var tensors = files.names().stream().map(files::tensor).toList();
+      ModelFolder.write(building.path(), files.config(), tensors, ModelFolder.SHARD_BYTES);
+      ModelFolder.copyTokenizer(checkpoint, building.path());
+      building.commit();
     }
   }
 

@@ -141,13 +141,7 @@ final class Story {
     }
     say.accept("base: training from scratch");
     var trained = BaseModel.train(out.resolve("scratch"), data(), scratch.get(), seed, style);
-    try (var building = AtomicFolder.create(base());
-        var files = ModelFolder.open(trained)) {
-      var tensors = files.names().stream().map(files::tensor).toList();
-      ModelFolder.write(building.path(), files.config(), tensors, ModelFolder.SHARD_BYTES);
-      ModelFolder.copyTokenizer(trained, building.path());
-      building.commit();
-    }
+    BaseModel.copy(trained, base());
   }
 
   /** The safety subspace of the base, fitted on prompts over pairs that alignment knew. */

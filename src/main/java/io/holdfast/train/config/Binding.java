@@ -299,7 +299,8 @@ final class Binding<T> {
     return snake(component.getName());
   }
 
-  private static String snake(String camelCase) {
+  /** A name in camel case as a key. */
+  static String snake(String camelCase) {
     return camelCase.replaceAll("(?<=[a-z0-9])(?=[A-Z])", "_").toLowerCase(Locale.ROOT);
   }
 

@@ -18,14 +18,17 @@ import java.util.Optional;
  * @param riskControl what is done to the risks to see whether they matter
  * @param riskSmoothing how much of a row's risk is the moving average of the rows before its step,
  *     in [0, 1)
+ * @param baselines published methods to compare with
  */
 public record GuardConfig(
     Optional<Subspace> subspace,
     Optional<Kl> kl,
     Optional<RiskConfig> risk,
     Optional<RiskControl> riskControl,
-    @Default("0") double riskSmoothing) {
+    @Default("0") double riskSmoothing,
+    @Default("[]") List<Baseline> baselines) {
   public GuardConfig {
+    baselines = List.copyOf(baselines);
     agree("risk_column", subspace.flatMap(Subspace::riskColumn), kl.flatMap(Kl::riskColumn));
     agree("anchors", subspace.flatMap(Subspace::anchors), kl.flatMap(Kl::anchors));
     boolean column =

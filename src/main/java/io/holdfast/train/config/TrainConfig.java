@@ -91,6 +91,10 @@ public record TrainConfig(
             unless(
                 d.matches("cpu|cuda(:\\d+)?"), "device", "must be cpu, cuda or cuda:N, is %s", d));
     freeze = List.copyOf(freeze);
+    var conflict =
+        Baseline.conflict(
+            guard.baselines(), tune, precision, activationCheckpointing, guard.kl().isPresent());
+    unless(conflict.isEmpty(), "guard", "cannot be: baselines: %s", conflict.orElse(""));
   }
 
   /** Number format of weights and activations. */
@@ -279,6 +283,14 @@ public record TrainConfig(
               g.anchors().ifPresent(f -> files.put("guard.subspace.anchors", f));
             });
     guard.kl().flatMap(GuardConfig.Kl::anchors).ifPresent(f -> files.put("guard.kl.anchors", f));
+    guard
+        .baselines()
+        .forEach(
+            one ->
+                one.files()
+                    .forEach(
+                        (key, file) ->
+                            files.put("guard.baselines." + one.key() + "." + key, file)));
     eval.ifPresent(e -> files.put("eval.suite", e.suite()));
     files.forEach(TrainConfig::requireFile);
   }
