@@ -23,6 +23,7 @@ import io.holdfast.world.World;
 import io.holdfast.world.WorldFiles;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collections;
 import java.util.LinkedHashMap;
@@ -31,7 +32,6 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.Random;
 import java.util.SequencedMap;
-import java.util.TreeMap;
 
 /**
  * What all arms of a seed share: an aligned base, the data that whoever fine-tunes it has, a safety
@@ -83,25 +83,12 @@ final class TestBed implements AutoCloseable {
     WorldFiles.training(file("harm"), Downstream.harm(world, PER_CLASS, seed));
     var harmful = reader.readPrompts(file("harmful"));
     var benign = reader.readPrompts(file("benign"));
-    var hash = hash(base);
-    this.subspace = SubspaceFit.fit(reference, harmful, benign, LAYERS, RANK, hash);
+    this.subspace = SubspaceFit.fit(reference, harmful, benign, LAYERS, RANK, hash(base));
     subspace.save(basis("subspace"), Map.of("contrast", "harmful.jsonl, benign.jsonl"));
-    try (var random = random(hash)) {
+    try (var random = subspace.randomized(seed)) {
       random.save(basis("random"), Map.of("control", "random directions"));
     }
     this.probe = LogisticProbe.fit(states(harmful), states(benign), RIDGE);
-  }
-
-  /** Random directions at the same layers and with the same scales. */
-  private SafetySubspace random(String hash) {
-    var bases = new TreeMap<Integer, double[][]>();
-    var scales = new TreeMap<Integer, Double>();
-    int width = reference.architecture().hidden();
-    for (int layer : subspace.layers()) {
-      bases.put(layer, SubspaceFit.random(width, RANK, 1000 * seed + layer));
-      scales.put(layer, subspace.scale(layer));
-    }
-    return new SafetySubspace(bases, scales, hash);
   }
 
   private Path file(String name) {
@@ -155,7 +142,7 @@ final class TestBed implements AutoCloseable {
       WorldFiles.training(plain, Downstream.train(world, recipe, seed));
       var risks =
           Arrays.stream(states(reader.read(List.of(plain)).examples())).map(probe::risk).toList();
-      var shuffled = new java.util.ArrayList<>(risks);
+      var shuffled = new ArrayList<>(risks);
       Collections.shuffle(shuffled, new Random(seed));
       var lines = new StringBuilder();
       int[] at = {0};
