@@ -15,9 +15,7 @@ import io.holdfast.model.Architecture;
 import io.holdfast.model.Weights;
 import io.holdfast.torch.Scope;
 import java.io.IOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
 import org.junit.jupiter.api.AfterEach;
@@ -72,9 +70,7 @@ class BaselineRunTest {
     var tiny = TinyRun.in(folder);
     subspace(tiny);
     unaligned(tiny);
-    String[] plain = {
-      "steps=12", "checkpoint.every=5", kind.equals("lora") ? LORA : "tune=full"
-    };
+    String[] plain = {"steps=12", "checkpoint.every=5", kind.equals("lora") ? LORA : "tune=full"};
     String[] settings = {plain[0], plain[1], plain[2], baseline(text)};
     var free = TinyRun.train(tiny.config("free", plain));
     var whole = TinyRun.train(tiny.config("whole", settings));
@@ -175,8 +171,7 @@ class BaselineRunTest {
     assertTrue(breakers.contains("kl"), breakers);
     var rank = refused(ExitCode.USAGE, baseline("{sa_lora: {data: ROWS, rank: 8}}"), LORA);
     assertTrue(rank.contains("has 8 outputs"), rank);
-    var slot =
-        refused(ExitCode.USAGE, baseline("{circuit_breakers: {data: ROWS, layers: [3]}}"));
+    var slot = refused(ExitCode.USAGE, baseline("{circuit_breakers: {data: ROWS, layers: [3]}}"));
     assertTrue(slot.contains("slots 0 to 2"), slot);
     var block = refused(ExitCode.USAGE, baseline("{frozen_layers: {first: 0, last: 2}}"));
     assertTrue(block.contains("blocks are 0 to 1"), block);

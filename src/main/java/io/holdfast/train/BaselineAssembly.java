@@ -47,11 +47,7 @@ record BaselineAssembly(ExampleReader reader, String modelHash, int batchSize, l
       case Baseline.Booster(Path data, double lambda, double alpha) ->
           new Booster(rows(data), batchSize, lambda, alpha);
       case Baseline.Antidote(Path data, double share) -> new Antidote(rows(data), share);
-      case Baseline.CircuitBreakers(
-              Path data,
-              List<Integer> layers,
-              double strength,
-              int steps) ->
+      case Baseline.CircuitBreakers(Path data, List<Integer> layers, double strength, int steps) ->
           new CircuitBreakers(rows(data), batchSize, layers, strength, steps);
       case Baseline.RepNoise(Path data, double alpha, double beta) ->
           new RepNoise(rows(data), batchSize, alpha, beta);

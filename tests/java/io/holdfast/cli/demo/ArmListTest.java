@@ -68,8 +68,7 @@ class ArmListTest {
     assertTrue(rows.getMessage().contains("'q'"), rows.getMessage());
     var key =
         assertThrows(
-            HoldfastException.class,
-            () -> list("run: {}\nrows: {p: {poisn: 0}}\narms: []\n"));
+            HoldfastException.class, () -> list("run: {}\nrows: {p: {poisn: 0}}\narms: []\n"));
     assertTrue(key.getMessage().contains("poisn"), key.getMessage());
     assertTrue(key.getMessage().contains("arms.yaml:2"), key.getMessage());
   }

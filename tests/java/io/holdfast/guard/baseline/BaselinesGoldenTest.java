@@ -189,8 +189,7 @@ class BaselinesGoldenTest {
     double threshold = Double.parseDouble(golden.metadata().get("safe_lora_threshold"));
     try (var run = GoldenTuning.lora();
         var scope = Scope.open();
-        var safe =
-            new SafeLora(GoldenTuning.ROOT.resolve("start"), threshold, Optional.empty())) {
+        var safe = new SafeLora(GoldenTuning.ROOT.resolve("start"), threshold, Optional.empty())) {
       safe.begin(run);
       var before = bits(run);
       safe.finish();

@@ -20,8 +20,8 @@ import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
 
 /**
- * A run on the models of {@code goldens/train}, whose loss is LibTorch's: {@code start} in full with
- * {@code base} as its reference, or {@code base} with {@code adapter-all}.
+ * A run on the models of {@code goldens/train}, whose loss is LibTorch's: {@code start} in full
+ * with {@code base} as its reference, or {@code base} with {@code adapter-all}.
  */
 final class GoldenTuning implements Tuning, AutoCloseable {
   static final Path ROOT = Goldens.path("train");

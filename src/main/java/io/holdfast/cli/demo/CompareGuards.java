@@ -251,8 +251,7 @@ public final class CompareGuards implements Runnable {
         Path file,
         String key,
         boolean prefixed) {
-      boolean adapter =
-          Files.isRegularFile(outcome.checkpoint().resolve("adapter_config.json"));
+      boolean adapter = Files.isRegularFile(outcome.checkpoint().resolve("adapter_config.json"));
       if (adapter) {
         try (var adapted = AdaptedDecoder.load(config.model(), outcome.checkpoint())) {
           write(adapted.decoder(), outcome, milliseconds, file, key, prefixed);

@@ -12,9 +12,19 @@ import java.util.function.ToDoubleFunction;
 /** The results of a comparison, every figure its mean over the seeds with least and greatest. */
 final class ComparisonTable {
   private static final Map<String, String> SHARES =
-      share("attack success", "asr", "other", "harmful_other", "over-refusal", "over_refusal",
-          "benign answered", "benign_answered", "task accuracy", "task_accuracy",
-          "repetition", "repetition");
+      share(
+          "attack success",
+          "asr",
+          "other",
+          "harmful_other",
+          "over-refusal",
+          "over_refusal",
+          "benign answered",
+          "benign_answered",
+          "task accuracy",
+          "task_accuracy",
+          "repetition",
+          "repetition");
 
   private record Key(String rows, String name) {}
 

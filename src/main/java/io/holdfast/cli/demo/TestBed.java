@@ -160,8 +160,7 @@ final class TestBed implements AutoCloseable {
 
   /** By the base's own hidden state at the end of the prompt; answers are not seen. */
   private double[][] states(List<Example> prompts) {
-    return PromptActivations.capture(
-            reference, prompts, List.of(PROBE_LAYER), Example::promptEnd)
+    return PromptActivations.capture(reference, prompts, List.of(PROBE_LAYER), Example::promptEnd)
         .at(PROBE_LAYER);
   }
 

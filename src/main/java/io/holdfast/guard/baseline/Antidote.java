@@ -17,11 +17,11 @@ import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 
 /**
- * Antidote (Huang et al. 2024, "Antidote: Post-fine-tuning Safety Alignment for Large Language Models
- * against Harmful Fine-tuning", eq. 1 and 2): after the run, in every row of every trained matrix, the
- * weights with the greatest {@code |W_ij| ||X_j||_2} (the score of Wanda, Sun et al. 2023) on harmful
- * rows are set to zero. With a LoRA its A and B are the matrices. Reimplementation from public
- * description.
+ * Antidote (Huang et al. 2024, "Antidote: Post-fine-tuning Safety Alignment for Large Language
+ * Models against Harmful Fine-tuning", eq. 1 and 2): after the run, in every row of every trained
+ * matrix, the weights with the greatest {@code |W_ij| ||X_j||_2} (the score of Wanda, Sun et al.
+ * 2023) on harmful rows are set to zero. With a LoRA its A and B are the matrices. Reimplementation
+ * from public description.
  */
 public final class Antidote implements Guard {
   private final OwnRows harmful;

@@ -13,8 +13,8 @@ import org.bytedeco.pytorch.Tensor;
 
 /**
  * Plain gradient projection (the family of Farajtabar et al. 2020, "Orthogonal Gradient Descent",
- * eq. 4, in the output space of weights): {@code G <- G - U (U^T G)} for every matrix that writes to
- * the residual stream, U the safety basis behind its block. What the optimizer then makes of the
+ * eq. 4, in the output space of weights): {@code G <- G - U (U^T G)} for every matrix that writes
+ * to the residual stream, U the safety basis behind its block. What the optimizer then makes of the
  * gradient, and every other way into U, is left alone. Reimplementation from public description.
  */
 public final class GradientProjection implements Guard {

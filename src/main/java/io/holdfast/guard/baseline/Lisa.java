@@ -10,8 +10,8 @@ import org.bytedeco.pytorch.Tensor;
 /**
  * Lisa (Huang et al. 2024, "Lazy Safety Alignment against Harmful Fine-tuning", algorithm 1): turns
  * of alignment steps, on safety rows, and of steps on the user's own, each pulled to the weights
- * {@code w_switch} at which its turn began by {@code rho/2 ||w - w_switch||^2}, after the first tenth
- * of the run. Reimplementation from public description.
+ * {@code w_switch} at which its turn began by {@code rho/2 ||w - w_switch||^2}, after the first
+ * tenth of the run. Reimplementation from public description.
  */
 public final class Lisa implements Guard {
   /** The share of a run that is not pulled, as in the authors' code. */

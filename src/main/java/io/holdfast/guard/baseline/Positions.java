@@ -3,8 +3,8 @@ package io.holdfast.guard.baseline;
 import io.holdfast.data.Batch;
 import io.holdfast.torch.Tensors;
 import java.util.Arrays;
-import java.util.stream.LongStream;
 import java.util.stream.IntStream;
+import java.util.stream.LongStream;
 import org.bytedeco.pytorch.Tensor;
 
 /** Tokens of a batch as an index into its flattened states. */

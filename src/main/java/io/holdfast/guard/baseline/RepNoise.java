@@ -51,8 +51,7 @@ public final class RepNoise implements Guard {
   }
 
   /** With a source of noise in the shape of what it is given. */
-  RepNoise(
-      OwnRows harmful, int batch, double alpha, double beta, Function<Tensor, Tensor> noise) {
+  RepNoise(OwnRows harmful, int batch, double alpha, double beta, Function<Tensor, Tensor> noise) {
     this.harmful = harmful;
     this.batch = batch;
     this.alpha = alpha;

@@ -6,8 +6,8 @@ import java.util.ArrayList;
 import java.util.List;
 
 /**
- * Safety-data mixing (Bianchi et al. 2023, "Safety-Tuned LLaMAs"): rows with safe answers join every
- * micro-batch and are learnt like the others. Reimplementation from public description.
+ * Safety-data mixing (Bianchi et al. 2023, "Safety-Tuned LLaMAs"): rows with safe answers join
+ * every micro-batch and are learnt like the others. Reimplementation from public description.
  */
 public final class Replay implements Guard {
   private final OwnRows rows;

@@ -78,8 +78,11 @@ public final class SaLora implements Guard {
 
   private static Tensor answer(Batch batch) {
     var example = batch.examples().getFirst();
-    long[] at = IntStream.range(0, example.length()).filter(t -> example.target()[t]).asLongStream()
-        .toArray();
+    long[] at =
+        IntStream.range(0, example.length())
+            .filter(t -> example.target()[t])
+            .asLongStream()
+            .toArray();
     return Tensors.of(at, at.length);
   }
 

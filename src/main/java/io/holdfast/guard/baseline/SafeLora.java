@@ -19,8 +19,8 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
  * SafeLoRA (Hsu et al. 2024, "Safe LoRA: The Silver Lining of Reducing Safety Risks when Finetuning
  * Large Language Models", eq. 1 to 3): after the run, with {@code V = W_aligned - W_unaligned} and
  * {@code C = V V^T / ||V||_F}, the update of a matrix is projected, {@code B <- C B}, where the
- * cosine between {@code C B A} and {@code B A} is at most the threshold, or for the matrices where it
- * is least. Reimplementation from public description.
+ * cosine between {@code C B A} and {@code B A} is at most the threshold, or for the matrices where
+ * it is least. Reimplementation from public description.
  */
 public final class SafeLora implements Guard {
   private final Path folder;
@@ -90,12 +90,10 @@ public final class SafeLora implements Guard {
             (module, update) -> {
               try (var scope = Scope.open();
                   var noGrad = NoGrad.on()) {
-                var ba =
-                    update.b().to(ScalarType.Double).mm(update.a().to(ScalarType.Double));
+                var ba = update.b().to(ScalarType.Double).mm(update.a().to(ScalarType.Double));
                 var cba = projection(module).mm(ba);
                 double lengths = ba.norm().item_double() * cba.norm().item_double();
-                cosines.put(
-                    module, lengths == 0 ? 1 : cba.mul(ba).sum().item_double() / lengths);
+                cosines.put(module, lengths == 0 ? 1 : cba.mul(ba).sum().item_double() / lengths);
               }
             });
     double limit =

@@ -12,10 +12,10 @@ import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
 
 /**
- * Vaccine (Huang et al. 2024, "Vaccine: Perturbation-aware Alignment", eq. 4 and algorithm 1): a run
- * on alignment rows in two passes a micro-batch. The first finds the gradients g of the loss at the
- * attention outputs of all layers, the second learns with {@code rho g / ||g||} added to them, the
- * norm taken over all layers together. Reimplementation from public description.
+ * Vaccine (Huang et al. 2024, "Vaccine: Perturbation-aware Alignment", eq. 4 and algorithm 1): a
+ * run on alignment rows in two passes a micro-batch. The first finds the gradients g of the loss at
+ * the attention outputs of all layers, the second learns with {@code rho g / ||g||} added to them,
+ * the norm taken over all layers together. Reimplementation from public description.
  */
 public final class Vaccine implements Guard {
   private final double rho;
@@ -41,8 +41,7 @@ public final class Vaccine implements Guard {
     var weights = tuning.parameters();
     var before = Gradients.take(weights);
     var perturbation = new LinkedHashMap<Site, Tensor>();
-    try (var states =
-        new HiddenStates(site -> site.kind() == Site.Kind.ATTENTION_OUTPUT, true)) {
+    try (var states = new HiddenStates(site -> site.kind() == Site.Kind.ATTENTION_OUTPUT, true)) {
       tuning.backward(batch.examples(), List.of(states));
       states
           .all()

@@ -8,9 +8,9 @@ import java.util.Map;
 import java.util.Optional;
 
 /**
- * A published method that a guard is compared with, {@code guard.baselines: [{l2: {...}}, ...]}. The
- * classes of {@code io.holdfast.guard.baseline} name their papers. Files are rows to train on, with
- * their answers.
+ * A published method that a guard is compared with, {@code guard.baselines: [{l2: {...}}, ...]}.
+ * The classes of {@code io.holdfast.guard.baseline} name their papers. Files are rows to train on,
+ * with their answers.
  */
 public sealed interface Baseline {
   /** The files it reads, by key. */
@@ -214,10 +214,7 @@ public sealed interface Baseline {
    * @param steps length of the schedule between them
    */
   record CircuitBreakers(
-      Path data,
-      List<Integer> layers,
-      @Default("10") double strength,
-      @Default("150") int steps)
+      Path data, List<Integer> layers, @Default("10") double strength, @Default("150") int steps)
       implements Baseline {
     public CircuitBreakers {
       unless(!layers.isEmpty(), "layers", "must name a slot of the residual stream");
@@ -289,11 +286,7 @@ public sealed interface Baseline {
   }
 
   private static Optional<String> alone(
-      Baseline one,
-      Tune tune,
-      TrainConfig.Precision precision,
-      boolean recomputed,
-      boolean kl) {
+      Baseline one, Tune tune, TrainConfig.Precision precision, boolean recomputed, boolean kl) {
     boolean lora = tune instanceof Tune.Lora;
     boolean narrow = precision != TrainConfig.Precision.FLOAT32;
     return switch (one) {
