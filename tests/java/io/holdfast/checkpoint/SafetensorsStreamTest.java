@@ -52,6 +52,35 @@ class SafetensorsStreamTest {
   }
 
   @Test
+  void aTensorMayComeInParts() {
+    var file = folder.resolve("x.safetensors");
+    SafetensorsWriter.stream(
+        file,
+        SLOTS,
+        Map.of(),
+        sink -> {
+          sink.addPart(of(1));
+          sink.addPart(of());
+          sink.addPart(of(2));
+          sink.add(of(3, 4, 5));
+        });
+    try (var read = Safetensors.open(file)) {
+      assertArrayEquals(
+          new float[] {1, 2}, read.get("z").data().toArray(ValueLayout.JAVA_FLOAT_UNALIGNED));
+      assertArrayEquals(
+          new float[] {3, 4, 5}, read.get("a/1").data().toArray(ValueLayout.JAVA_FLOAT_UNALIGNED));
+    }
+    var other = folder.resolve("y.safetensors");
+    assertThrows(
+        IllegalArgumentException.class,
+        () -> SafetensorsWriter.stream(other, SLOTS, Map.of(), sink -> sink.addPart(of(1, 2, 3))));
+    assertThrows(
+        IllegalStateException.class,
+        () -> SafetensorsWriter.stream(other, SLOTS, Map.of(), sink -> sink.addPart(of(1))));
+    assertFalse(Files.exists(other));
+  }
+
+  @Test
   void whatWasNotAnnouncedLeavesNoFile() {
     var file = folder.resolve("x.safetensors");
     assertThrows(

@@ -154,6 +154,90 @@ class GeometryFitTest {
     assertTrue(last > 2, "nearly all the energy takes " + last);
   }
 
+  /** Two positions at six layers, of which the last two are late; wide limits keep all others. */
+  @Test
+  void everyCandidateIsSavedWithItsScores() throws Exception {
+    var done =
+        fitFiles(
+            "--layers", "selected", "--rank", "2", "--max-divergence", "99", "--min-induce", "-99");
+    assertEquals(0, done.exitCode(), done.err());
+    try (var file = Safetensors.open(output())) {
+      var fit = new ObjectMapper().readTree(file.metadata().get("fit"));
+      var candidates = fit.get("candidates");
+      assertEquals(2 * 6, candidates.size());
+      double best = Double.POSITIVE_INFINITY;
+      double chosen = Double.NaN;
+      for (var candidate : candidates) {
+        int layer = candidate.get("layer").asInt();
+        var verdict = candidate.get("verdict").asText();
+        // The last token of every prompt is the template's, which at slot 0 has seen nothing else.
+        boolean same = layer == 0 && candidate.get("position").asText().equals("prompt_end");
+        assertEquals(same, verdict.equals("not_finite"), candidate.toString());
+        assertEquals(layer >= 4, verdict.equals("late"), candidate.toString());
+        if (layer < 4 && !same) {
+          best = Math.min(best, candidate.get("bypass").asDouble());
+        }
+        if (verdict.equals("chosen")) {
+          chosen = candidate.get("bypass").asDouble();
+        }
+      }
+      assertEquals(best, chosen);
+    }
+    try (var subspace = SafetySubspace.load(output(), hash())) {
+      assertEquals(List.of(0, 1, 2, 3), subspace.layers());
+    }
+  }
+
+  @Test
+  void whereNoCandidatePassesThereAreNoSelectedLayers() {
+    var done = fitFiles("--layers", "selected", "--min-induce", "99");
+    assertEquals(ExitCode.INPUT.code(), done.exitCode());
+    assertTrue(done.out().contains("induces_nothing"), done.out());
+    assertTrue(done.err().contains("no mean difference passes the filters"), done.err());
+  }
+
+  /** A model whose weights are not numbers is named with the row it fails on. */
+  @Test
+  void activationsThatAreNotFiniteAreAnError() throws Exception {
+    var broken = folder.resolve("broken");
+    Files.createDirectories(broken);
+    try (var files = Files.list(WORLD)) {
+      for (var file : (Iterable<Path>) files::iterator) {
+        Files.copy(file, broken.resolve(file.getFileName()));
+      }
+    }
+    var weights = broken.resolve("model.safetensors");
+    long offset;
+    try (var file = Safetensors.open(weights)) {
+      var norm = file.get("model.layers.2.input_layernorm.weight");
+      byte[] bytes = norm.data().toArray(java.lang.foreign.ValueLayout.JAVA_BYTE);
+      offset = indexOf(Files.readAllBytes(weights), bytes);
+    }
+    try (var file = new java.io.RandomAccessFile(weights.toFile(), "rw")) {
+      file.seek(offset);
+      file.writeInt(Integer.reverseBytes(Float.floatToIntBits(Float.NaN)));
+    }
+    var done =
+        fit(
+            broken,
+            "--harmful",
+            folder.resolve("harmful.jsonl").toString(),
+            "--benign",
+            folder.resolve("benign.jsonl").toString());
+    assertEquals(ExitCode.INPUT.code(), done.exitCode());
+    assertTrue(done.err().contains("harmful.jsonl:"), done.err());
+    assertTrue(done.err().contains("at layer 3 are not finite"), done.err());
+  }
+
+  private static long indexOf(byte[] all, byte[] part) {
+    for (int i = 0; i <= all.length - part.length; i++) {
+      if (Arrays.mismatch(all, i, i + part.length, part, 0, part.length) < 0) {
+        return i;
+      }
+    }
+    throw new AssertionError("the tensor is in the file");
+  }
+
   @Test
   void moreDirectionsThanPromptsIsAnError() {
     var done = fitFiles("--rank", "41");

@@ -70,10 +70,12 @@ public final class SafetensorsWriter {
   }
 
   /** Takes the tensors of a file in the order that was announced. */
-  @FunctionalInterface
   public interface Sink {
-    /** The next tensor's bytes. */
+    /** The next tensor's bytes, all of them. */
     void add(MemorySegment data);
+
+    /** Some of the next tensor's bytes; the parts of a tensor follow one another. */
+    void addPart(MemorySegment data);
   }
 
   /**
@@ -113,30 +115,75 @@ public final class SafetensorsWriter {
         file,
         out -> {
           out.write(header);
-          ByteBuffer staging = ByteBuffer.allocateDirect(CHUNK);
-          Iterator<Slot> expected = slots.iterator();
-          Sink sink =
-              data -> {
-                Slot slot = expected.next();
-                if (data.byteSize() != slot.bytes()) {
-                  throw new IllegalArgumentException(
-                      "%s: %d bytes given".formatted(slot, data.byteSize()));
-                }
-                try {
-                  copy(data, out, staging);
-                } catch (IOException e) {
-                  throw new UncheckedIOException(e);
-                }
-              };
+          var stream = new Stream(slots.iterator(), out, ByteBuffer.allocateDirect(CHUNK));
           try {
-            content.accept(sink);
+            content.accept(stream);
           } catch (UncheckedIOException e) {
             throw e.getCause();
           }
-          if (expected.hasNext()) {
-            throw new IllegalStateException("never given: " + expected.next());
-          }
+          stream.requireEnd();
         });
+  }
+
+  /** Writes what it is given, and makes sure that it is what was announced. */
+  private static final class Stream implements Sink {
+    private final Iterator<Slot> expected;
+    private final WritableByteChannel out;
+    private final ByteBuffer staging;
+    private Slot current;
+    private long missing;
+
+    Stream(Iterator<Slot> expected, WritableByteChannel out, ByteBuffer staging) {
+      this.expected = expected;
+      this.out = out;
+      this.staging = staging;
+    }
+
+    @Override
+    public void add(MemorySegment data) {
+      if (missing == 0) {
+        next();
+      }
+      if (data.byteSize() != missing) {
+        throw new IllegalArgumentException(
+            "%s: %d bytes given".formatted(current, data.byteSize()));
+      }
+      addPart(data);
+    }
+
+    @Override
+    public void addPart(MemorySegment data) {
+      if (missing == 0 && data.byteSize() > 0) {
+        next();
+      }
+      if (data.byteSize() > missing) {
+        throw new IllegalArgumentException(
+            "%s: %d bytes more than announced".formatted(current, data.byteSize() - missing));
+      }
+      missing -= data.byteSize();
+      try {
+        copy(data, out, staging);
+      } catch (IOException e) {
+        throw new UncheckedIOException(e);
+      }
+    }
+
+    private void next() {
+      current = expected.next();
+      missing = current.bytes();
+    }
+
+    void requireEnd() {
+      if (missing > 0) {
+        throw new IllegalStateException("%s: %d bytes never given".formatted(current, missing));
+      }
+      while (expected.hasNext()) {
+        var slot = expected.next();
+        if (slot.bytes() > 0) {
+          throw new IllegalStateException("never given: " + slot);
+        }
+      }
+    }
   }
 
   private static ByteBuffer header(Path file, List<Slot> ordered, Map<String, String> metadata) {

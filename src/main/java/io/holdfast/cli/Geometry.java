@@ -16,6 +16,7 @@ import picocli.CommandLine.Spec;
       GeometryFit.class,
       GeometryMeasure.class,
       GeometryIntervene.class,
+      GeometryDrift.class,
     })
 final class Geometry implements Runnable {
   @Spec private CommandSpec spec;

@@ -3,6 +3,7 @@ package io.holdfast.cli;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.holdfast.HoldfastException;
+import io.holdfast.geometry.DirectionSelection.Candidate;
 import io.holdfast.geometry.Reading;
 import io.holdfast.geometry.TokenPosition;
 import io.holdfast.guard.SafetySubspace;
@@ -42,14 +43,16 @@ final class GeometryFit implements Runnable {
   @ParentCommand private Geometry group;
   @Mixin private ModelOption model;
   @Mixin private ContrastOption contrast;
+  @Mixin private SelectionOption selection;
   @Mixin private DeviceOption device;
 
   @Option(
       names = "--layers",
       paramLabel = "L",
       description =
-          "between (every slot between two blocks), all, or numbers with commas between; 0 is the"
-              + " embedding output, -1 the last (default: ${DEFAULT-VALUE}).")
+          "between (every slot between two blocks), all, selected (see --select), or numbers with"
+              + " commas between; 0 is the embedding output, -1 the last (default:"
+              + " ${DEFAULT-VALUE}).")
   private String layers = "between";
 
   @Option(
@@ -109,11 +112,21 @@ final class GeometryFit implements Runnable {
               Stream.concat(classes.refused().stream(), classes.answered().stream()).toList(),
               responseTokens);
       var settings = new SubspaceFit.Settings(readings, method, rank, energy);
+      boolean selects = selection.isAsked() || layers.equals("selected");
+      var candidates =
+          selects
+              ? selection.judge(decoder, chat, contrast, classes, readings)
+              : List.<Candidate>of();
+      spec.commandLine().getOut().print(selects ? SelectionOption.table(candidates) + "\n" : "");
       var fitted =
           SubspaceFit.layers(
-              decoder, classes.refused(), classes.answered(), layers(decoder), settings);
+              decoder,
+              selects ? selection.made(classes.refused()) : classes.refused(),
+              selects ? selection.made(classes.answered()) : classes.answered(),
+              layers(decoder, candidates),
+              settings);
       try (var subspace = SafetySubspace.of(fitted, model.hash())) {
-        subspace.save(output, about(classes, readings, fitted));
+        subspace.save(output, about(classes, readings, fitted, candidates));
       }
       spec.commandLine().getOut().print(table(fitted));
     }
@@ -131,17 +144,20 @@ final class GeometryFit implements Runnable {
     }
   }
 
-  private List<Integer> layers(Decoder decoder) {
+  private List<Integer> layers(Decoder decoder, List<Candidate> candidates) {
     int depth = decoder.architecture().depth();
-    return layers.equals("between")
-        ? IntStream.range(1, depth).boxed().toList()
-        : LayerList.parse(layers, depth);
+    return switch (layers) {
+      case "between" -> IntStream.range(1, depth).boxed().toList();
+      case "selected" -> SelectionOption.layers(candidates);
+      default -> LayerList.parse(layers, depth);
+    };
   }
 
   private Map<String, String> about(
       ContrastOption.Contrast classes,
       List<Reading> readings,
-      SortedMap<Integer, SubspaceFit.Layer> fitted) {
+      SortedMap<Integer, SubspaceFit.Layer> fitted,
+      List<Candidate> candidates) {
     ObjectNode fit = JSON.createObjectNode();
     fit.put("method", method.name().toLowerCase(Locale.ROOT));
     fit.put("data_sha256", classes.hash());
@@ -153,6 +169,9 @@ final class GeometryFit implements Runnable {
                 .putObject(String.valueOf(layer))
                 .put("energy", found.energy())
                 .put("separation", found.separation()));
+    if (!candidates.isEmpty()) {
+      fit.set("candidates", SelectionOption.json(candidates));
+    }
     return Map.of("fit", fit.toString());
   }
 

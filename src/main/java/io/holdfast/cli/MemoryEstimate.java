@@ -36,7 +36,15 @@ record MemoryEstimate(long weights, long training, long forward, long kept, long
   static MemoryEstimate of(TrainConfig config, int longest) {
     var shape = architecture(config);
     boolean full = config.tune() instanceof Tune.Full;
-    long trained = full ? shape.parameters() : adapter(shape, (Tune.Lora) config.tune());
+    long trained =
+        switch (config.tune()) {
+          case Tune.Full() -> shape.parameters();
+          case Tune.Lora lora -> adapter(shape, lora);
+          case Tune.Reft reft -> {
+            int layers = reft.layers().isEmpty() ? shape.depth() - 1 : reft.layers().size();
+            yield layers * reft.rank() * (2L * shape.hidden() + 1);
+          }
+        };
     long width = config.precision() == TrainConfig.Precision.FLOAT32 ? FLOAT : 2;
     boolean masters = full && width < FLOAT;
     int length = config.data().packing() ? config.data().maxLength() : longest;

@@ -2,6 +2,7 @@ package io.holdfast.cli;
 
 import io.holdfast.checkpoint.ModelFolder;
 import io.holdfast.train.TrainingData;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Optional;
@@ -16,7 +17,10 @@ class ModelFolderOption {
       description = "Hugging Face folder.")
   private Path model;
 
-  @Option(names = "--adapter", paramLabel = "DIR", description = "PEFT folder on top of it.")
+  @Option(
+      names = "--adapter",
+      paramLabel = "DIR",
+      description = "PEFT or ReFT folder on top of it.")
   private Path adapter;
 
   /** The model's folder. */
@@ -34,9 +38,12 @@ class ModelFolderOption {
     try (var files = ModelFolder.open(model)) {
       return adapter == null
           ? files.hash()
-          : files.hash()
-              + " with adapter "
-              + TrainingData.hash(List.of(adapter.resolve("adapter_model.safetensors")));
+          : files.hash() + " with adapter " + TrainingData.hash(List.of(weights()));
     }
+  }
+
+  private Path weights() {
+    var reft = adapter.resolve("reft_model.safetensors");
+    return Files.exists(reft) ? reft : adapter.resolve("adapter_model.safetensors");
   }
 }

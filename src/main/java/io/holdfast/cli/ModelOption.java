@@ -3,6 +3,9 @@ package io.holdfast.cli;
 import io.holdfast.kernels.DType;
 import io.holdfast.model.AdaptedDecoder;
 import io.holdfast.model.Decoder;
+import io.holdfast.model.ReftDecoder;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import picocli.CommandLine.Option;
 
 /** {@code --model}, {@code --adapter} and what they are computed in. */
@@ -34,10 +37,16 @@ final class ModelOption extends ModelFolderOption {
           case BFLOAT16 -> Decoder.load(folder(), DType.BFLOAT16);
         };
     try {
-      return adapter().map(it -> AdaptedDecoder.load(base, it).decoder()).orElse(base);
+      return adapter().map(folder -> adapted(base, folder)).orElse(base);
     } catch (RuntimeException e) {
       base.close();
       throw e;
     }
+  }
+
+  private static Decoder adapted(Decoder base, Path folder) {
+    return Files.exists(folder.resolve(ReftDecoder.CONFIG))
+        ? ReftDecoder.load(base, folder).decoder()
+        : AdaptedDecoder.load(base, folder).decoder();
   }
 }

@@ -11,6 +11,7 @@ import java.io.UncheckedIOException;
 import java.nio.channels.Channels;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.function.Consumer;
 import java.util.stream.Stream;
 import picocli.CommandLine.Model.CommandSpec;
@@ -51,6 +52,15 @@ final class OutputOption {
       work.accept(row -> out.println(line(row)));
       return;
     }
+    write(file, work);
+  }
+
+  /** Writes rows to a file as JSON Lines. */
+  static void writeLines(Path file, List<ObjectNode> rows) {
+    write(file, lines -> rows.forEach(lines::add));
+  }
+
+  private static void write(Path file, Consumer<Lines> work) {
     AtomicFile.write(
         file,
         channel -> {

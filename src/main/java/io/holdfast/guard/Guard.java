@@ -12,8 +12,8 @@ import org.bytedeco.pytorch.Tensor;
  * closed form, as weights of the fused head or as an edit of a hidden state's gradient. Published
  * baselines also edit the gradients of weights, the weights themselves, or the rows.
  *
- * <p>In a run: {@link #begin} once; in every step {@link #rows}, {@link #taps} for each pass,
- * {@link #beforeUpdate}, then {@link #afterUpdate}; {@link #finish} after the last one.
+ * <p>In a run: {@link #begin} once; in every step {@link #rows}, {@link #window}, {@link #taps} for
+ * each pass, {@link #beforeUpdate}, then {@link #afterUpdate}; {@link #finish} after the last one.
  */
 public interface Guard extends AutoCloseable {
   /** The formula's name, for the manifest. */
@@ -37,6 +37,9 @@ public interface Guard extends AutoCloseable {
   default ExampleWeight weigh(Example example, ExampleWeight weight) {
     return weight;
   }
+
+  /** Sees the micro-batches of a step before the first of them is computed. */
+  default void window(List<Batch> batches) {}
 
   /**
    * Taps for the forward pass of one batch, or none.

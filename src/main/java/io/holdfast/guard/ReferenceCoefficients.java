@@ -2,46 +2,38 @@ package io.holdfast.guard;
 
 import io.holdfast.checkpoint.Safetensors;
 import io.holdfast.checkpoint.SafetensorsWriter;
-import io.holdfast.checkpoint.TensorEntry;
-import io.holdfast.data.Batch;
 import io.holdfast.data.Example;
-import io.holdfast.data.Examples;
 import io.holdfast.data.Place;
+import io.holdfast.geometry.ActivationReader;
 import io.holdfast.kernels.DType;
 import io.holdfast.kernels.Kernels;
 import io.holdfast.kernels.Matrix;
-import io.holdfast.model.AdapterMode;
 import io.holdfast.model.Decoder;
-import io.holdfast.model.Site;
-import io.holdfast.model.Tap;
-import io.holdfast.model.Tokens;
-import io.holdfast.torch.NoGrad;
-import io.holdfast.torch.Scope;
-import io.holdfast.torch.Tensors;
+import io.holdfast.model.LengthBatches;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.ArrayList;
-import java.util.Comparator;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.stream.IntStream;
-import org.bytedeco.pytorch.Tensor;
-import org.bytedeco.pytorch.global.torch.ScalarType;
 
 /**
  * Where the reference model stands in the safety subspace, at every guarded token of every example:
  * k numbers per token and layer. They are computed in one pass before training and kept on disk, so
- * that no reference forward runs while training.
+ * that no reference forward runs while training. Neither while they are computed nor while they are
+ * read need they fit into memory: examples follow one another in the file, which is written in that
+ * order and then mapped.
  */
 public final class ReferenceCoefficients implements AutoCloseable {
-  private static final int BATCH = 32;
+  private static final LengthBatches BATCHES = new LengthBatches(32, 8192);
 
   private final Safetensors file;
+  private final MemorySegment data;
+  private final List<Integer> layers;
   private final int rank;
   private final Map<Key, Long> offsets;
 
@@ -54,16 +46,18 @@ public final class ReferenceCoefficients implements AutoCloseable {
     }
   }
 
-  private ReferenceCoefficients(Safetensors file, int rank, Map<Key, Long> offsets) {
+  private ReferenceCoefficients(Safetensors file, SafetySubspace subspace, Map<Key, Long> offsets) {
     this.file = file;
-    this.rank = rank;
+    this.data = file.get("coefficients").data();
+    this.layers = subspace.layers();
+    this.rank = subspace.rank();
     this.offsets = offsets;
   }
 
   /**
    * The coefficients of these examples, from the file if it holds them already.
    *
-   * @param path where they are kept
+   * @param path where they are kept, tokens in rows and layers side by side
    * @param key names everything they depend on: model, subspace, data, positions
    */
   public static ReferenceCoefficients of(
@@ -75,26 +69,28 @@ public final class ReferenceCoefficients implements AutoCloseable {
       Decoder decoder,
       Kernels kernels) {
     var offsets = new HashMap<Key, Long>();
-    long total = 0;
+    long tokens = 0;
     for (var example : examples) {
-      offsets.put(Key.of(example), total);
-      total += positions.of(example).length;
+      offsets.put(Key.of(example), tokens);
+      tokens += positions.of(example).length;
     }
-    if (!holds(path, key)) {
-      compute(path, key, examples, positions, subspace, decoder, kernels, offsets, total);
+    if (!holds(path, key, tokens)) {
+      compute(path, key, examples, positions, subspace, decoder, kernels, tokens);
     }
-    return new ReferenceCoefficients(Safetensors.open(path), subspace.rank(), offsets);
+    return new ReferenceCoefficients(Safetensors.open(path), subspace, offsets);
   }
 
-  private static boolean holds(Path path, String key) {
+  private static boolean holds(Path path, String key, long tokens) {
     if (!Files.isRegularFile(path)) {
       return false;
     }
     try (var kept = Safetensors.open(path)) {
-      return key.equals(kept.metadata().get("key"));
+      return key.equals(kept.metadata().get("key"))
+          && kept.get("coefficients").sizes()[0] == tokens;
     }
   }
 
+  /** One pass; each example is written as soon as those before it are. */
   private static void compute(
       Path path,
       String key,
@@ -103,40 +99,47 @@ public final class ReferenceCoefficients implements AutoCloseable {
       SafetySubspace subspace,
       Decoder decoder,
       Kernels kernels,
-      Map<Key, Long> offsets,
-      long total) {
+      long tokens) {
+    var layers = subspace.layers();
+    long row = (long) layers.size() * subspace.rank();
+    createFolder(path);
+    SafetensorsWriter.stream(
+        path,
+        List.of(new SafetensorsWriter.Slot("coefficients", DType.FLOAT32, List.of(tokens, row))),
+        Map.of("key", key),
+        sink ->
+            new ActivationReader(decoder, layers, BATCHES)
+                .read(
+                    examples.iterator(),
+                    example -> new ActivationReader.Wanted(example.ids(), positions.of(example)),
+                    (example, states) ->
+                        sink.addPart(
+                            project(states, positions.of(example).length, subspace, kernels))));
+  }
+
+  /** The coefficients of one example, {@code [tokens][layers][k]}. */
+  private static MemorySegment project(
+      List<float[]> states, int tokens, SafetySubspace subspace, Kernels kernels) {
+    int rank = subspace.rank();
+    long row = (long) states.size() * rank;
+    var result = MemorySegment.ofArray(new float[Math.toIntExact(tokens * row)]);
+    if (tokens == 0) {
+      return result;
+    }
     try (var arena = Arena.ofConfined()) {
-      var coefficients = new HashMap<Integer, MemorySegment>();
-      for (int layer : subspace.layers()) {
-        coefficients.put(
-            layer, arena.allocate(ValueLayout.JAVA_FLOAT, Math.max(1, total * subspace.rank())));
+      var written = arena.allocate(ValueLayout.JAVA_FLOAT, tokens * row);
+      for (int i = 0; i < states.size(); i++) {
+        float[] values = states.get(i);
+        var hidden = arena.allocate(ValueLayout.JAVA_FLOAT, values.length);
+        MemorySegment.copy(values, 0, hidden, ValueLayout.JAVA_FLOAT, 0, values.length);
+        kernels.project(
+            Matrix.dense(hidden, tokens, values.length / tokens, DType.FLOAT32),
+            null,
+            subspace.basis(subspace.layers().get(i)),
+            new Matrix(
+                written.asSlice((long) i * rank * Float.BYTES), tokens, rank, row, DType.FLOAT32));
       }
-      int[] lengths = Examples.lengths(examples);
-      var byLength =
-          IntStream.range(0, lengths.length)
-              .boxed()
-              .sorted(Comparator.comparingInt(i -> lengths[i]))
-              .toList();
-      for (int start = 0; start < byLength.size(); start += BATCH) {
-        var some = byLength.subList(start, Math.min(start + BATCH, byLength.size()));
-        var batch = Batch.of(some.stream().map(examples::get).toList(), 0);
-        try (var scope = Scope.open();
-            var noGrad = NoGrad.on()) {
-          var tap = new Capture(batch, positions, subspace, kernels, offsets, coefficients);
-          decoder.forward(Tokens.of(batch), AdapterMode.ON, List.of(tap));
-        }
-      }
-      var tensors = new ArrayList<TensorEntry>();
-      for (int layer : subspace.layers()) {
-        tensors.add(
-            new TensorEntry(
-                "layer." + layer,
-                DType.FLOAT32,
-                List.of(total, (long) subspace.rank()),
-                coefficients.get(layer).asSlice(0, total * subspace.rank() * Float.BYTES)));
-      }
-      createFolder(path);
-      SafetensorsWriter.write(path, tensors, Map.of("key", key));
+      return result.copyFrom(written);
     }
   }
 
@@ -144,7 +147,7 @@ public final class ReferenceCoefficients implements AutoCloseable {
     try {
       Files.createDirectories(path.toAbsolutePath().getParent());
     } catch (IOException e) {
-      throw new java.io.UncheckedIOException(e);
+      throw new UncheckedIOException(e);
     }
   }
 
@@ -155,57 +158,27 @@ public final class ReferenceCoefficients implements AutoCloseable {
    * @param at first row written
    */
   void copy(int layer, Example example, long count, MemorySegment into, long at) {
-    long row = (long) rank * Float.BYTES;
-    var from = file.get("layer." + layer).data();
-    MemorySegment.copy(from, offsets.get(Key.of(example)) * row, into, at * row, count * row);
+    long bytes = (long) rank * Float.BYTES;
+    long row = layers.size() * bytes;
+    long from = offsets.get(Key.of(example)) * row + layers.indexOf(layer) * bytes;
+    for (long i = 0; i < count; i++) {
+      MemorySegment.copy(data, from + i * row, into, (at + i) * bytes, bytes);
+    }
+  }
+
+  /** The coefficients of one example, {@code [count][k]}. */
+  double[][] of(int layer, Example example, int count) {
+    var rows = new double[count][rank];
+    var values = MemorySegment.ofArray(new float[count * rank]);
+    copy(layer, example, count, values, 0);
+    for (int i = 0; i < count * rank; i++) {
+      rows[i / rank][i % rank] = values.getAtIndex(ValueLayout.JAVA_FLOAT, i);
+    }
+    return rows;
   }
 
   @Override
   public void close() {
     file.close();
-  }
-
-  private record Capture(
-      Batch batch,
-      GuardedPositions positions,
-      SafetySubspace subspace,
-      Kernels kernels,
-      Map<Key, Long> offsets,
-      Map<Integer, MemorySegment> coefficients)
-      implements Tap {
-    @Override
-    public boolean wants(Site site) {
-      return site.kind() == Site.Kind.BLOCK_INPUT && coefficients.containsKey(site.layer());
-    }
-
-    @Override
-    public Tensor at(Site site, Tensor hidden) {
-      var h = Tensors.matrix(hidden.to(ScalarType.Float).contiguous());
-      long row = (long) subspace.rank() * Float.BYTES;
-      try (var arena = Arena.ofConfined()) {
-        for (int r = 0; r < batch.examples().size(); r++) {
-          var example = batch.examples().get(r);
-          int[] guarded = positions.of(example);
-          int count = guarded.length;
-          if (count == 0) {
-            continue;
-          }
-          var rows = arena.allocate(ValueLayout.JAVA_LONG, count);
-          for (int i = 0; i < count; i++) {
-            rows.setAtIndex(ValueLayout.JAVA_LONG, i, batch.starts()[r] + guarded[i]);
-          }
-          var into =
-              coefficients
-                  .get(site.layer())
-                  .asSlice(offsets.get(Key.of(example)) * row, count * row);
-          kernels.project(
-              h,
-              rows,
-              subspace.basis(site.layer()),
-              Matrix.dense(into, count, subspace.rank(), DType.FLOAT32));
-        }
-      }
-      return hidden;
-    }
   }
 }

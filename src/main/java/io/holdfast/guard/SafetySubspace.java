@@ -30,6 +30,7 @@ public final class SafetySubspace implements AutoCloseable {
   private final SortedMap<Integer, Double> scales = new TreeMap<>();
   private final SortedMap<Integer, double[]> benignMeans = new TreeMap<>();
   private final String modelHash;
+  private boolean random;
 
   /**
    * A subspace.
@@ -137,7 +138,13 @@ public final class SafetySubspace implements AutoCloseable {
                 layer, columns(Basis.random(Math.toIntExact(basis.rows()), rank(), seed + layer))));
     var control = new SafetySubspace(random, scales, modelHash);
     control.benignMeans.putAll(benignMeans);
+    control.random = true;
     return control;
+  }
+
+  /** Whether it is a control whose directions were drawn and not fitted. */
+  public boolean isRandom() {
+    return random;
   }
 
   /** Hash of the model it belongs to. */

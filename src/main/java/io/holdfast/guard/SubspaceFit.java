@@ -58,7 +58,7 @@ public final class SubspaceFit {
    * One layer's subspace.
    *
    * @param basis the directions, the mean difference of the last reading first
-   * @param scale squared length of that mean difference
+   * @param scale squared length of that mean difference; of the last reading that has one
    * @param benignMean {@code [d]} of the last reading
    * @param shares of the squared differences that lie along each direction
    * @param separation {@code scale} as a share of the mean squared difference of a harmful prompt
@@ -154,20 +154,47 @@ public final class SubspaceFit {
     }
     var all = differences.toArray(double[][]::new);
     var shaped = settings.method() == Method.CONE ? Cone.rays(all) : all;
+    if (means.stream().allMatch(m -> new Carrier(m).norm() == 0)) {
+      throw HoldfastException.usage(
+          "layers: both classes have the same mean at one of the layers, as at slot 0 where every"
+              + " prompt has the same token; leave that layer out, or read other positions");
+    }
     var basis = mean ? Basis.span(means) : Basis.leading(means, shaped, rank);
     if (!mean && settings.energy() == 1 && basis.rank() < rank) {
       throw HoldfastException.usage(
           "rank: the activations span only %d directions, not %d", basis.rank(), rank);
     }
-    double[][] last = benign[readings - 1];
-    double length = new Carrier(means.getFirst()).norm();
+    int main = lastThatDiffers(harmful, benign);
+    double length = Carrier.between(harmful[main], benign[main]).norm();
+    return new Layer(
+        basis,
+        length * length,
+        Carrier.mean(benign[readings - 1]),
+        basis.shares(all),
+        separation(harmful[main], benign[main]));
+  }
+
+  /**
+   * How much of what sets harmful prompts apart their mean explains: its squared distance from the
+   * benign mean as a share of theirs, 0 to 1.
+   */
+  static double separation(double[][] harmful, double[][] benign) {
+    double between = Carrier.between(harmful, benign).norm();
     double spread =
-        Arrays.stream(Carrier.differences(harmful[readings - 1], last))
+        Arrays.stream(Carrier.differences(harmful, benign))
             .mapToDouble(row -> Arrays.stream(row).map(x -> x * x).sum())
             .average()
             .orElseThrow();
-    return new Layer(
-        basis, length * length, Carrier.mean(last), basis.shares(all), length * length / spread);
+    return between * between / spread;
+  }
+
+  /** The template's tokens are the same in all prompts, and at slot 0 so are their states. */
+  private static int lastThatDiffers(double[][][] harmful, double[][][] benign) {
+    int reading = harmful.length - 1;
+    while (Carrier.between(harmful[reading], benign[reading]).norm() == 0) {
+      reading--;
+    }
+    return reading;
   }
 
   private static int rank(Settings settings, int available) {

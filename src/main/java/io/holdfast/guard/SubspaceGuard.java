@@ -2,81 +2,123 @@ package io.holdfast.guard;
 
 import io.holdfast.data.Batch;
 import io.holdfast.data.Example;
-import io.holdfast.kernels.DType;
 import io.holdfast.kernels.Kernels;
-import io.holdfast.kernels.Matrix;
-import io.holdfast.model.Site;
 import io.holdfast.model.Tap;
-import io.holdfast.torch.Scope;
-import io.holdfast.torch.Tensors;
-import java.lang.foreign.Arena;
-import java.lang.foreign.MemorySegment;
-import java.lang.foreign.ValueLayout;
-import java.util.ArrayDeque;
-import java.util.Deque;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import org.bytedeco.pytorch.Tensor;
-import org.bytedeco.pytorch.TensorBase;
-import org.bytedeco.pytorch.TensorTensorHook;
-import org.bytedeco.pytorch.global.torch.ScalarType;
 
 /**
  * Keeps hidden states where the reference had them inside the safety subspace (RefusalGuard-style;
  * that paper's own loss is not public):
  *
  * <pre>
- * P = weight/2 * 1/M * sum over layers l and guarded tokens j of
- *     a_j / scale_l * || U_l^T h_lj - C_lj ||^2
+ * P =   update/2    * 1/M  * sum over layers l and guarded tokens j of
+ *                            a_j / scale_l * || U_l^T h_lj - C_lj ||^2
+ *     + stability/2 * 1/Ma * sum over l and guarded tokens j of anchors of
+ *                            || U_l^T h_lj - C_lj ||^2 / mean || C_l - U_l^T mu_l ||^2
+ *     + geometry/2  * 1/A  * sum over l and micro-batches of
+ *                            anchors * || G(S_l) - G(S_ref,l) ||_F^2 / || G(S_ref,l) ||_F^2
  * </pre>
  *
- * with M the number of guarded tokens in the accumulation window times layers, a the row's recorded
- * risk (or 1) and scale_l the squared mean difference of layer l. Where the hidden state's gradient
- * passes, one kernel call damps the task's component in U by {@code filter} and adds P's gradient:
- * no graph, no reference forward.
+ * with M the number of guarded tokens in the accumulation window times layers, Ma that of anchors,
+ * A the anchors of the window times layers; a the row's risk (or 1), scale_l the squared mean
+ * difference of layer l, mu_l the mean of benign prompts, {@code S_l = U_l^T (h_l - mu_l)} of the
+ * anchors of a micro-batch at their last guarded token, and G their cosines to each other. Where
+ * the hidden state's gradient passes, kernel calls damp the task's component in U by {@code filter}
+ * and add P's gradient: no graph, no reference forward.
  */
 public final class SubspaceGuard implements Guard {
   /**
    * How strongly it holds.
    *
-   * @param weight of the penalty
+   * @param update weight of the update penalty
    * @param filter how much of the task gradient inside the subspace is removed, 0 to 1
-   * @param byRisk whether a row counts by its recorded risk; anchors always count fully
+   * @param stability weight of the anchors' stability
+   * @param geometry weight of the geometry of the anchors to each other
+   * @param byRisk whether a row counts by its risk; anchors always count fully
    * @param shrinkTask whether the cross entropy of a row is weighted by 1 - risk
    */
-  public record Settings(double weight, double filter, boolean byRisk, boolean shrinkTask) {}
+  public record Settings(
+      double update,
+      double filter,
+      double stability,
+      double geometry,
+      boolean byRisk,
+      boolean shrinkTask) {
+    /** The update penalty and the filter alone. */
+    public Settings(double update, double filter, boolean byRisk, boolean shrinkTask) {
+      this(update, filter, 0, 0, byRisk, shrinkTask);
+    }
+
+    /** Whether anchors are looked at by themselves. */
+    boolean readsAnchors() {
+      return stability > 0 || geometry > 0;
+    }
+  }
 
   private final Settings settings;
   private final SafetySubspace subspace;
   private final ReferenceCoefficients coefficients;
   private final GuardedPositions positions;
   private final Kernels kernels;
-  private final Hook hook = new Hook();
-  private double penalty;
+  private final AnchorGeometry anchors;
+  private final GradientHook hook = new GradientHook();
+  private final Map<String, Double> terms = new LinkedHashMap<>();
+  private long anchorTokens;
+  private long anchorPrompts;
 
-  /** A guard; it closes the subspace and the coefficients with itself. */
+  /** A guard that holds no anchors by themselves. */
   public SubspaceGuard(
       Settings settings,
       SafetySubspace subspace,
       ReferenceCoefficients coefficients,
       GuardedPositions positions,
       Kernels kernels) {
+    this(settings, subspace, coefficients, positions, List.of(), kernels);
+  }
+
+  /**
+   * A guard; it closes the subspace and the coefficients with itself.
+   *
+   * @param anchors safety prompts, which the stability and geometry terms need
+   */
+  public SubspaceGuard(
+      Settings settings,
+      SafetySubspace subspace,
+      ReferenceCoefficients coefficients,
+      GuardedPositions positions,
+      List<Example> anchors,
+      Kernels kernels) {
     this.settings = settings;
     this.subspace = subspace;
     this.coefficients = coefficients;
     this.positions = positions;
     this.kernels = kernels;
+    this.anchors =
+        settings.readsAnchors()
+            ? new AnchorGeometry(subspace, coefficients, positions, anchors)
+            : null;
   }
 
   @Override
   public String name() {
-    return "RefusalGuard-style subspace constraint, weight %s, filter %s, rank %d, layers %s%s"
+    var terms = new StringBuilder();
+    if (settings.stability() > 0) {
+      terms.append(", anchor stability ").append(settings.stability());
+    }
+    if (settings.geometry() > 0) {
+      terms.append(", anchor geometry ").append(settings.geometry());
+    }
+    return "RefusalGuard-style subspace constraint, weight %s, filter %s%s, rank %d, layers %s%s"
         .formatted(
-            settings.weight(),
+            settings.update(),
             settings.filter(),
+            terms,
             subspace.rank(),
             subspace.layers(),
-            (settings.byRisk() ? ", rows weighted by risk" : "")
+            (subspace.isRandom() ? ", random subspace" : "")
+                + (settings.byRisk() ? ", rows weighted by risk" : "")
                 + (settings.shrinkTask() ? ", alpha = 1 - risk" : ""));
   }
 
@@ -93,16 +135,46 @@ public final class SubspaceGuard implements Guard {
   }
 
   @Override
+  public void window(List<Batch> batches) {
+    anchorTokens = 0;
+    anchorPrompts = 0;
+    for (var batch : batches) {
+      for (var example : batch.examples()) {
+        if (Anchor.is(example)) {
+          anchorTokens += positions.of(example).length;
+          anchorPrompts++;
+        }
+      }
+    }
+  }
+
+  @Override
   public List<Tap> taps(Batch batch, long share) {
-    var held = new Held(batch, share);
-    hook.begin(held);
-    return held.count == 0 ? Tap.NONE : List.of(new GradientTap());
+    var held = HeldTokens.of(batch, positions, settings);
+    if (held.count() == 0) {
+      return Tap.NONE;
+    }
+    return List.of(
+        hook.tap(
+            subspace.layers(),
+            (layer, gradient, hidden) -> {
+              var constraint =
+                  new LayerConstraint(
+                      settings, subspace, coefficients, anchors, kernels, layer, terms);
+              constraint.apply(
+                  held,
+                  gradient,
+                  hidden,
+                  new LayerConstraint.Shares(share, anchorTokens, anchorPrompts));
+            }));
   }
 
   @Override
   public Map<String, Double> metrics() {
-    var metrics = Map.of("subspace_penalty", penalty);
-    penalty = 0;
+    var metrics = new LinkedHashMap<String, Double>();
+    metrics.put("subspace_penalty", 0.0);
+    metrics.putAll(terms);
+    terms.clear();
     return metrics;
   }
 
@@ -111,134 +183,5 @@ public final class SubspaceGuard implements Guard {
     hook.release();
     coefficients.close();
     subspace.close();
-  }
-
-  /** The guarded rows of one batch, the same for every layer. */
-  private final class Held {
-    final Batch batch;
-    final int count;
-    final long[] rows;
-    final float[] strength;
-    final long share;
-
-    Held(Batch batch, long share) {
-      this.batch = batch;
-      this.share = share;
-      this.count = Math.toIntExact(positions(batch));
-      this.rows = new long[count];
-      this.strength = new float[count];
-      int at = 0;
-      for (int r = 0; r < batch.examples().size(); r++) {
-        var example = batch.examples().get(r);
-        boolean anchor = Anchor.is(example);
-        float strong = settings.byRisk() && !anchor ? (float) KlGuard.risk(example) : 1;
-        for (int t : positions.of(example)) {
-          rows[at] = batch.starts()[r] + t;
-          strength[at++] = strong;
-        }
-      }
-    }
-
-    void constrain(int layer, Matrix gradient, Matrix hidden) {
-      try (var arena = Arena.ofConfined()) {
-        var index = arena.allocate(ValueLayout.JAVA_LONG, count);
-        MemorySegment.copy(rows, 0, index, ValueLayout.JAVA_LONG, 0, count);
-        var weight = arena.allocate(ValueLayout.JAVA_FLOAT, count);
-        var filter = arena.allocate(ValueLayout.JAVA_FLOAT, count);
-        double factor =
-            settings.weight() / ((double) share * subspace.layers().size() * subspace.scale(layer));
-        for (int i = 0; i < count; i++) {
-          weight.setAtIndex(ValueLayout.JAVA_FLOAT, i, (float) (factor * strength[i]));
-          filter.setAtIndex(ValueLayout.JAVA_FLOAT, i, (float) (settings.filter() * strength[i]));
-        }
-        var c = arena.allocate(ValueLayout.JAVA_FLOAT, (long) count * subspace.rank());
-        long at = 0;
-        for (var example : batch.examples()) {
-          long tokens = positions.of(example).length;
-          coefficients.copy(layer, example, tokens, c, at);
-          at += tokens;
-        }
-        var distances = arena.allocate(ValueLayout.JAVA_FLOAT, count);
-        kernels.constrain(
-            gradient,
-            hidden,
-            index,
-            subspace.basis(layer),
-            Matrix.dense(c, count, subspace.rank(), DType.FLOAT32),
-            filter,
-            weight,
-            distances);
-        double part = (double) share * subspace.layers().size() * subspace.scale(layer);
-        for (int i = 0; i < count; i++) {
-          penalty += strength[i] * distances.getAtIndex(ValueLayout.JAVA_FLOAT, i) / part;
-        }
-      }
-    }
-  }
-
-  private final class GradientTap implements Tap {
-    @Override
-    public boolean wants(Site site) {
-      return site.kind() == Site.Kind.BLOCK_INPUT && subspace.layers().contains(site.layer());
-    }
-
-    @Override
-    public Tensor at(Site site, Tensor hidden) {
-      if (hidden.requires_grad()) {
-        hook.attach(site.layer(), hidden);
-      }
-      return hidden;
-    }
-  }
-
-  private record Attached(int layer, Tensor hidden) {}
-
-  /**
-   * Called by autograd with the gradient of a guarded hidden state. There is one hook for all
-   * layers, because JavaCPP has only a handful of callbacks of a type: the residual stream is a
-   * chain, so backward meets the guarded states in the reverse of the order in which forward made
-   * them. It outlives the scopes of the steps, because LibTorch keeps only a pointer to it.
-   */
-  private final class Hook extends TensorTensorHook {
-    private final Deque<Attached> attached = new ArrayDeque<>();
-    private Held held;
-
-    Hook() {
-      retainReference();
-    }
-
-    void begin(Held batch) {
-      attached.forEach(state -> state.hidden().releaseReference());
-      attached.clear();
-      held = batch;
-    }
-
-    void attach(int layer, Tensor state) {
-      var hidden = state.detach();
-      hidden.retainReference();
-      attached.push(new Attached(layer, hidden));
-      state.register_hook(this);
-    }
-
-    @Override
-    public TensorBase call(TensorBase gradient) {
-      var state = attached.pop();
-      try (var scope = Scope.open()) {
-        // Autograd may share this gradient with another branch: the edit goes to a copy, in
-        // float32 and then back to the type of the states.
-        var given = new Tensor(gradient);
-        var edited = Tensors.copy(given, DType.FLOAT32);
-        var hidden = state.hidden().to(ScalarType.Float);
-        held.constrain(state.layer(), Tensors.matrix(edited), Tensors.matrix(hidden));
-        return scope.keep(edited.to(given.scalar_type()));
-      } finally {
-        state.hidden().releaseReference();
-      }
-    }
-
-    void release() {
-      begin(null);
-      releaseReference();
-    }
   }
 }

@@ -13,6 +13,8 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.SequencedMap;
+import java.util.SortedMap;
+import java.util.TreeMap;
 import java.util.function.BiConsumer;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
@@ -32,6 +34,7 @@ public final class Decoder implements AutoCloseable {
   private final Rotations rotations;
   private final List<Block> blocks = new ArrayList<>();
   private final SequencedMap<String, Projection> projections = new LinkedHashMap<>();
+  private final SortedMap<Integer, Reft> interventions = new TreeMap<>();
   private final Norm finalNorm;
 
   /**
@@ -234,6 +237,33 @@ public final class Decoder implements AutoCloseable {
         });
   }
 
+  /** Puts interventions at slots of the residual stream; the decoder takes their tensors over. */
+  void intervene(SortedMap<Integer, Reft> units) {
+    units.forEach(
+        (slot, unit) -> {
+          owner.own(unit.r());
+          owner.own(unit.w());
+          owner.own(unit.b());
+          interventions.put(slot, unit);
+        });
+  }
+
+  /** The learnt interventions by the slot of the residual stream that they stand at. */
+  public SortedMap<Integer, Reft> interventions() {
+    return interventions;
+  }
+
+  /** Mends what an update of the parameters leaves only almost so. */
+  public void settle() {
+    interventions.values().forEach(Reft::orthonormalize);
+  }
+
+  /** A slot of the residual stream as blocks and taps see it. */
+  private Tensor intervened(int slot, Tensor hidden) {
+    var unit = interventions.get(slot);
+    return unit == null ? hidden : unit.apply(hidden);
+  }
+
   /**
    * Hidden states after the final norm.
    *
@@ -291,7 +321,7 @@ public final class Decoder implements AutoCloseable {
   /** From one slot of the residual stream to the next. */
   Tensor block(int layer, Tensor slot, Pass pass) {
     var block = blocks.get(layer);
-    var hidden = tapped(Site.residual(layer), slot, pass.taps());
+    var hidden = tapped(Site.residual(layer), intervened(layer, slot), pass.taps());
     var rotation = pass.rotations().get(architecture.layers().get(layer).rope());
     var added =
         block
@@ -313,7 +343,8 @@ public final class Decoder implements AutoCloseable {
 
   /** From the last slot of the residual stream to the states that the head reads. */
   Tensor end(Tensor slot, Pass pass) {
-    return finalNorm.apply(tapped(Site.residual(blocks.size()), slot, pass.taps()));
+    int last = blocks.size();
+    return finalNorm.apply(tapped(Site.residual(last), intervened(last, slot), pass.taps()));
   }
 
   /**
@@ -324,7 +355,10 @@ public final class Decoder implements AutoCloseable {
     var trained = new boolean[blocks.size() + 1];
     trained[0] = weights.get("model.embed_tokens.weight").requires_grad();
     for (int layer = 0; layer < blocks.size(); layer++) {
-      trained[layer + 1] = trained[layer] || trains("model.layers." + layer + ".");
+      trained[layer + 1] =
+          trained[layer]
+              || interventions.containsKey(layer)
+              || trains("model.layers." + layer + ".");
     }
     return trained;
   }

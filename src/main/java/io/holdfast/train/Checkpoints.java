@@ -79,6 +79,12 @@ public final class Checkpoints {
     return all.isEmpty() ? Optional.empty() : Optional.of(folder.resolve("step-" + all.getLast()));
   }
 
+  /** All complete checkpoints, the oldest first. */
+  public List<Path> all() {
+    AtomicFolder.recoverAll(folder);
+    return steps().stream().map(step -> folder.resolve("step-" + step)).toList();
+  }
+
   /**
    * Goes on from a checkpoint.
    *

@@ -3,8 +3,10 @@ package io.holdfast.train;
 import io.holdfast.HoldfastException;
 import io.holdfast.data.Example;
 import io.holdfast.data.ExampleReader;
+import io.holdfast.geometry.Basis;
 import io.holdfast.guard.Guard;
 import io.holdfast.guard.GuardedPositions;
+import io.holdfast.guard.HardConstraint;
 import io.holdfast.guard.KlGuard;
 import io.holdfast.guard.ReferenceCoefficients;
 import io.holdfast.guard.SafetySubspace;
@@ -20,6 +22,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
+import java.util.TreeMap;
 import java.util.stream.IntStream;
 
 /** From the {@code guard} section of a configuration to guards, ready to hold a run. */
@@ -39,7 +42,7 @@ final class GuardAssembly {
    * @param reference the start of the run
    * @param folder where fitted subspaces and reference coefficients are kept
    * @param batchSize rows of a micro-batch
-   * @param seed of the order in which baselines draw their own rows
+   * @param seed of random controls, and of the order in which baselines draw their own rows
    */
   GuardAssembly(
       GuardConfig config,
@@ -71,8 +74,7 @@ final class GuardAssembly {
     config.kl().map(this::kl).ifPresent(guards::add);
     config
         .subspace()
-        .map(subspace -> subspace(subspace, examples, anchors, dataHash))
-        .ifPresent(guards::add);
+        .ifPresent(settings -> guards.addAll(subspace(settings, examples, anchors, dataHash)));
     var baselines = new BaselineAssembly(reader, modelHash, batchSize, seed);
     config.baselines().forEach(baseline -> guards.add(baselines.guard(baseline)));
     return guards;
@@ -82,11 +84,28 @@ final class GuardAssembly {
     return new KlGuard(kl.weighting(), kl.anchors().isPresent() ? kl.anchorWeight() : 0);
   }
 
-  private SubspaceGuard subspace(
+  private List<Guard> subspace(
       GuardConfig.Subspace settings,
       List<Example> examples,
       List<Example> anchors,
       String dataHash) {
+    var guards = new ArrayList<Guard>();
+    var subspace = chosen(settings);
+    if (settings.constraint() != GuardConfig.Constraint.SOFT) {
+      var directions = new TreeMap<Integer, Basis>();
+      subspace.layers().forEach(layer -> directions.put(layer, subspace.directions(layer)));
+      guards.add(new HardConstraint(directions, settings.readers(), subspace.isRandom()));
+    }
+    if (settings.constraint() == GuardConfig.Constraint.HARD) {
+      subspace.close();
+    } else {
+      guards.add(soft(settings, subspace, examples, anchors, dataHash));
+    }
+    return guards;
+  }
+
+  /** The basis of a file or of a contrast, or as many random directions. */
+  private SafetySubspace chosen(GuardConfig.Subspace settings) {
     var subspace =
         settings
             .basis()
@@ -100,6 +119,20 @@ final class GuardAssembly {
             layer, slots);
       }
     }
+    if (settings.control() == GuardConfig.Control.NONE) {
+      return subspace;
+    }
+    try (subspace) {
+      return subspace.randomized(seed);
+    }
+  }
+
+  private SubspaceGuard soft(
+      GuardConfig.Subspace settings,
+      SafetySubspace subspace,
+      List<Example> examples,
+      List<Example> anchors,
+      String dataHash) {
     var positions = positions(settings);
     var all = joined(examples, anchors);
     var key =
@@ -125,11 +158,14 @@ final class GuardAssembly {
         new SubspaceGuard.Settings(
             settings.weight(),
             settings.filter(),
+            settings.stability(),
+            settings.geometry(),
             settings.weighsByRisk(),
             settings.taskWeight() == GuardConfig.RowWeight.ONE_MINUS_RISK),
         subspace,
         coefficients,
         positions,
+        anchors,
         kernels);
   }
 

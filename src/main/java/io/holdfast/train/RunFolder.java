@@ -8,6 +8,7 @@ import io.holdfast.train.config.TrainConfig;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.OptionalLong;
 
 /**
@@ -20,6 +21,7 @@ public final class RunFolder {
   private final Path path;
   private final StepLog metrics;
   private final StepLog evaluations;
+  private final StepLog drifts;
   private final TensorBoard tensorBoard;
 
   private RunFolder(Path path, OptionalLong resumed) {
@@ -27,7 +29,9 @@ public final class RunFolder {
     this.metrics = new StepLog(path.resolve("metrics.jsonl"));
     this.evaluations = new StepLog(path.resolve("evals.jsonl"));
     resumed.ifPresent(metrics::cut);
+    this.drifts = new StepLog(path.resolve("drift.jsonl"));
     resumed.ifPresent(evaluations::cut);
+    resumed.ifPresent(drifts::cut);
     this.tensorBoard = TensorBoard.open(path.resolve("tensorboard"), resumed);
   }
 
@@ -99,6 +103,19 @@ public final class RunFolder {
     line.setAll(evaluation);
     evaluations.append(step, line);
     tensorBoard.scalars(step, "eval", line);
+  }
+
+  /** Appends a drift report to {@code drift.jsonl}: one line with all layers. */
+  public void appendDrift(long step, List<ObjectNode> lines) {
+    var line = JSON.createObjectNode();
+    line.put("step", step);
+    line.putArray("drift").addAll(lines);
+    drifts.append(step, line);
+  }
+
+  /** The step of the last drift report, or 0. */
+  public long lastDrift() {
+    return drifts.last();
   }
 
   /** The step of the last evaluation, or 0. */

@@ -157,6 +157,7 @@ public final class Trainer implements Tuning {
         guards.stream()
             .mapToLong(guard -> batches.stream().mapToLong(guard::positions).sum())
             .toArray();
+    guards.forEach(guard -> guard.window(batches));
     var loss = FusedHead.Loss.ZERO;
     int micro = 0;
     for (var batch : batches) {
@@ -189,7 +190,7 @@ public final class Trainer implements Tuning {
   }
 
   private void update(double rate, double gradientScale) {
-    if (guards.isEmpty()) {
+    if (guards.isEmpty() && model.interventions().isEmpty()) {
       optimizer.step(rate, gradientScale);
       return;
     }
@@ -198,6 +199,7 @@ public final class Trainer implements Tuning {
         gradientScale,
         () -> {
           ask(Guard::afterUpdate);
+          model.settle();
           if (done()) {
             ask(Guard::finish);
           }

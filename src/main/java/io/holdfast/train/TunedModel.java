@@ -3,9 +3,11 @@ package io.holdfast.train;
 import io.holdfast.HoldfastException;
 import io.holdfast.checkpoint.AdapterFolder;
 import io.holdfast.checkpoint.ModelFolder;
+import io.holdfast.checkpoint.Safetensors;
 import io.holdfast.kernels.DType;
 import io.holdfast.model.AdaptedDecoder;
 import io.holdfast.model.Decoder;
+import io.holdfast.model.ReftDecoder;
 import io.holdfast.train.config.TrainConfig;
 import io.holdfast.train.config.TrainConfig.Precision;
 import io.holdfast.train.config.Tune;
@@ -16,9 +18,10 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.SequencedMap;
+import java.util.stream.IntStream;
 import org.bytedeco.pytorch.Tensor;
 
-/** What is trained: the whole model, or an adapter on a model that stays as it is. */
+/** What is trained: the whole model, or an adapter or interventions on one that stays as it is. */
 public sealed interface TunedModel extends Checkpoints.Model, AutoCloseable {
   /** The model as the forward pass sees it. */
   Decoder decoder();
@@ -48,6 +51,7 @@ public sealed interface TunedModel extends Checkpoints.Model, AutoCloseable {
       return switch (config.tune()) {
         case Tune.Full() -> Whole.of(base, config);
         case Tune.Lora lora -> Adapter.of(base, lora, config, modelHash);
+        case Tune.Reft reft -> Interventions.of(base, reft, config, modelHash);
       };
     } catch (RuntimeException e) {
       base.close();
@@ -215,6 +219,54 @@ public sealed interface TunedModel extends Checkpoints.Model, AutoCloseable {
     @Override
     public void close() {
       adapted.close();
+    }
+  }
+
+  /** ReFT: interventions alone, on a base that is the reference. */
+  record Interventions(ReftDecoder units, SequencedMap<String, Tensor> parameters, String baseHash)
+      implements TunedModel {
+    static Interventions of(Decoder base, Tune.Reft reft, TrainConfig config, String baseHash) {
+      if (!config.freeze().isEmpty()) {
+        throw HoldfastException.usage("freeze: a ReFT trains its interventions alone");
+      }
+      int depth = base.architecture().depth();
+      var layers =
+          reft.layers().isEmpty() ? IntStream.range(1, depth).boxed().toList() : reft.layers();
+      var units =
+          config
+              .adapter()
+              .map(folder -> ReftDecoder.load(base, folder))
+              .orElseGet(() -> ReftDecoder.create(base, layers, reft.rank(), config.seed()));
+      var parameters = units.parameters();
+      parameters.values().forEach(tensor -> tensor.requires_grad_(true));
+      return new Interventions(units, parameters, baseHash);
+    }
+
+    @Override
+    public Decoder decoder() {
+      return units.decoder();
+    }
+
+    @Override
+    public Reference reference() {
+      return new Reference(units.base());
+    }
+
+    @Override
+    public void write(Path folder) {
+      units.write(folder, Optional.of(baseHash));
+    }
+
+    @Override
+    public void read(Path folder) {
+      try (var file = Safetensors.open(units.weights(folder))) {
+        TensorState.restore(folder, file::names, file::get, "", parameters);
+      }
+    }
+
+    @Override
+    public void close() {
+      units.close();
     }
   }
 

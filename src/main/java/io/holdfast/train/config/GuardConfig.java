@@ -103,6 +103,24 @@ public record GuardConfig(
     return subspace.flatMap(Subspace::anchors).or(() -> kl.flatMap(Kl::anchors));
   }
 
+  /** Directions to compare the fitted ones with. */
+  public enum Control {
+    /** The fitted ones. */
+    NONE,
+    /** As many random ones, drawn by the run's seed. */
+    RANDOM
+  }
+
+  /** What the subspace guard holds. */
+  public enum Constraint {
+    /** Hidden states, by a penalty. */
+    SOFT,
+    /** Weights, by projection after every step. */
+    HARD,
+    /** Both. */
+    BOTH
+  }
+
   /** What weight the cross entropy of a row keeps beside the subspace guard. */
   public enum RowWeight {
     /** 1. */
@@ -118,7 +136,13 @@ public record GuardConfig(
    * @param layers slots of the residual stream: 0 the embedding output, l after block l, negative
    *     from the end; empty ({@code all}) for every one between two blocks
    * @param rank directions per layer
+   * @param control random directions in place of the fitted ones, to see what those do
+   * @param constraint what holds: a penalty on hidden states, a projection of what the weights may
+   *     learn, or both
+   * @param readers whether a hard constraint holds what reads the residual stream, too
    * @param weight of the penalty
+   * @param stability weight of the anchors' stability
+   * @param geometry weight of the anchors' geometry to each other
    * @param filter how much of the task gradient inside the subspace is removed, in [0, 1]
    * @param positions which tokens are held
    * @param answerTokens how many tokens of the answer are held besides
@@ -133,7 +157,12 @@ public record GuardConfig(
   public record Subspace(
       @EmptyAs("all") Optional<List<Integer>> layers,
       @Default("16") int rank,
+      @Default("none") Control control,
+      @Default("soft") Constraint constraint,
+      @Default("true") boolean readers,
       @Default("1.0") double weight,
+      @Default("0") double stability,
+      @Default("0") double geometry,
       @Default("0") double filter,
       @Default("[template]") List<TokenPosition> positions,
       @Default("8") int answerTokens,
@@ -149,7 +178,20 @@ public record GuardConfig(
       unless(rank >= 1, "rank", "must be at least 1, is %s", rank);
       unless(weight >= 0, "weight", "must not be negative, is %s", weight);
       unless(filter >= 0 && filter <= 1, "filter", "must be in [0, 1], is %s", filter);
-      unless(weight > 0 || filter > 0, "weight", "and filter are both 0: this guard does nothing");
+      unless(stability >= 0, "stability", "must not be negative, is %s", stability);
+      unless(geometry >= 0, "geometry", "must not be negative, is %s", geometry);
+      unless(
+          stability == 0 && geometry == 0 || anchors.isPresent(),
+          stability > 0 ? "stability" : "geometry",
+          "is of anchors: name a file of safety prompts by anchors");
+      unless(
+          stability == 0 && geometry == 0 || constraint != Constraint.HARD,
+          "constraint",
+          "is hard: stability and geometry need soft or both");
+      unless(
+          weight + filter + stability + geometry > 0 || constraint == Constraint.HARD,
+          "weight",
+          "and all other terms are 0: this guard does nothing");
       unless(answerTokens >= 0, "answer_tokens", "must not be negative, is %s", answerTokens);
       unless(
           !positions.isEmpty() || answerTokens > 0,

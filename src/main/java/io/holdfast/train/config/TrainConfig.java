@@ -39,6 +39,7 @@ import java.util.SequencedMap;
  * @param guard what holds the run back
  * @param checkpoint when and how many
  * @param eval a suite to run while training
+ * @param drift follows the states of safety prompts while training
  * @param seed of data order, dropout and new adapters
  * @param threads of every native pool; all cores if not given
  * @param device {@code cpu}, {@code cuda} or {@code cuda:1}; the best there is if not given
@@ -63,6 +64,7 @@ public record TrainConfig(
     @Default("{}") GuardConfig guard,
     @Default("{}") Checkpoint checkpoint,
     Optional<Evaluation> eval,
+    Optional<Drift> drift,
     @Default("42") long seed,
     Optional<Integer> threads,
     Optional<String> device,
@@ -218,6 +220,28 @@ public record TrainConfig(
   }
 
   /**
+   * How the states of safety prompts move while training, in {@code drift.jsonl}.
+   *
+   * @param every steps between two measurements; the last step is always measured
+   * @param contrast prompts that are followed
+   * @param basis the safety subspace; fitted to the contrast if not given
+   * @param rank directions per layer where it is fitted
+   * @param rows training rows whose gradient is looked at
+   */
+  public record Drift(
+      @Default("50") int every,
+      GuardConfig.Contrast contrast,
+      Optional<Path> basis,
+      @Default("16") int rank,
+      @Default("32") int rows) {
+    public Drift {
+      unless(every >= 1, "every", "must be at least 1, is %s", every);
+      unless(rank >= 1, "rank", "must be at least 1, is %s", rank);
+      unless(rows >= 0, "rows", "must not be negative, is %s", rows);
+    }
+  }
+
+  /**
    * Reads a configuration.
    *
    * @param file YAML
@@ -268,7 +292,8 @@ public record TrainConfig(
   public void requireFiles() {
     var files = new LinkedHashMap<String, Path>();
     files.put("model", model.resolve("config.json"));
-    adapter.ifPresent(dir -> files.put("adapter", dir.resolve("adapter_config.json")));
+    var adapterFile = tune instanceof Tune.Reft ? "reft_config.json" : "adapter_config.json";
+    adapter.ifPresent(dir -> files.put("adapter", dir.resolve(adapterFile)));
     for (int i = 0; i < data.train().size(); i++) {
       files.put("data.train[" + i + "]", data.train().get(i));
     }
@@ -292,6 +317,12 @@ public record TrainConfig(
                         (key, file) ->
                             files.put("guard.baselines." + one.key() + "." + key, file)));
     eval.ifPresent(e -> files.put("eval.suite", e.suite()));
+    drift.ifPresent(
+        d -> {
+          files.put("drift.contrast.harmful", d.contrast().harmful());
+          files.put("drift.contrast.benign", d.contrast().benign());
+          d.basis().ifPresent(f -> files.put("drift.basis", f));
+        });
     files.forEach(TrainConfig::requireFile);
   }
 

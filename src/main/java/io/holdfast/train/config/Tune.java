@@ -16,7 +16,9 @@ import java.util.Optional;
 import java.util.SequencedMap;
 import java.util.function.Supplier;
 
-/** What is trained: {@code tune: full}, or {@code tune: {lora: {...}}}. */
+/**
+ * What is trained: {@code tune: full}, {@code tune: {lora: {...}}} or {@code tune: {reft: {...}}}.
+ */
 public sealed interface Tune {
   /** Every parameter that is not frozen. */
   record Full() implements Tune {}
@@ -161,6 +163,20 @@ public sealed interface Tune {
       } catch (IllegalArgumentException e) {
         throw new InvalidValue(key, key + ": " + e.getMessage());
       }
+    }
+  }
+
+  /**
+   * Learnt interventions on the residual stream (LoReFT, Wu et al. 2024) at every token: h + R^T (W
+   * h + b - R h).
+   *
+   * @param rank rows of R
+   * @param layers slots of the residual stream; every one between two blocks if empty
+   */
+  record Reft(@Default("4") int rank, @Default("[]") List<Integer> layers) implements Tune {
+    public Reft {
+      unless(rank >= 1, "rank", "must be at least 1, is %s", rank);
+      layers = List.copyOf(layers);
     }
   }
 }
