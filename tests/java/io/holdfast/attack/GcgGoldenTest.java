@@ -1,19 +1,25 @@
 package io.holdfast.attack;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import io.holdfast.Goldens;
 import io.holdfast.checkpoint.Safetensors;
 import io.holdfast.kernels.KernelBackends;
 import io.holdfast.kernels.Kernels;
+import io.holdfast.kernels.Matrix;
 import io.holdfast.model.Decoder;
+import io.holdfast.torch.LibTorch;
 import io.holdfast.torch.Scope;
 import io.holdfast.torch.Tensors;
+import java.lang.reflect.Proxy;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.MethodSource;
@@ -88,6 +94,49 @@ class GcgGoldenTest {
           }
         }
       }
+    }
+  }
+
+  /** Where memory does not suffice, half as many rows are read at a time, and half of these. */
+  @Test
+  void halvesAndRetries() {
+    var real =
+        assertThrows(
+            RuntimeException.class,
+            () -> {
+              try (var scope = Scope.open()) {
+                Tensors.empty(1L << 55);
+              }
+            });
+    assertTrue(LibTorch.outOfMemory(real), real.getMessage());
+    var golden = Goldens.json(Goldens.path("attack/llama-gqa.json"));
+    int target = golden.get("target").size();
+    var rows = new ArrayList<Long>();
+    var scarce =
+        (Kernels)
+            Proxy.newProxyInstance(
+                Kernels.class.getClassLoader(),
+                new Class<?>[] {Kernels.class},
+                (proxy, method, arguments) -> {
+                  long asked = ((Matrix) arguments[0]).rows() / target;
+                  rows.add(asked);
+                  if (asked > 3) {
+                    throw new RuntimeException(real.getMessage());
+                  }
+                  return method.invoke(KERNELS, arguments);
+                });
+    try (var decoder = Decoder.load(Goldens.path("model/llama-gqa"));
+        var expected = Safetensors.open(Goldens.path("attack/llama-gqa.safetensors"));
+        var scorer =
+            new CandidateScorer(
+                decoder, scarce, prompt(golden), new TargetLoss.CrossEntropy(), 4096)) {
+      double[] losses =
+          scorer.losses(Goldens.ints(golden.get("string")), candidates(golden));
+      float[] wanted = Goldens.floats(expected, "losses/ce");
+      for (int i = 0; i < losses.length; i++) {
+        assertEquals(wanted[i], losses[i], 1e-4);
+      }
+      assertEquals(List.of(10L, 5L, 2L, 2L, 2L, 2L, 2L), rows);
     }
   }
 

@@ -1,6 +1,10 @@
 package io.holdfast.attack;
 
 import io.holdfast.eval.Case;
+import io.holdfast.model.Decoder;
+import io.holdfast.model.Generation;
+import io.holdfast.model.Generator;
+import io.holdfast.model.Tap;
 import io.holdfast.text.ChatTokenizer;
 import io.holdfast.text.Message;
 import java.util.ArrayList;
@@ -41,6 +45,14 @@ public record AttackCase(Case asked, String target) {
     return request.contains(AttackPrompt.PLACEHOLDER)
         ? request.replace(AttackPrompt.PLACEHOLDER, string)
         : request + string;
+  }
+
+  /** A model's own answer to a test case, sent as text and decoded greedily. */
+  public String answer(Decoder model, ChatTokenizer chat, String testCase, int newTokens) {
+    var greedy = Generation.greedy(newTokens, chat.tokenizer().endOfText());
+    var continued =
+        new Generator(model, Tap.NONE, 1).generate(List.of(encode(chat, testCase)), greedy);
+    return chat.tokenizer().decode(continued.getFirst().ids(), true);
   }
 
   /** The conversation in which the last turn is another text, as tokens. */

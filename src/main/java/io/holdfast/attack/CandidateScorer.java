@@ -45,6 +45,11 @@ final class CandidateScorer implements AutoCloseable {
     this.batchTokens = batchTokens;
   }
 
+  /** Whether the model was made for the prompt with a string of some length. */
+  boolean fits(int string) {
+    return prompt.length(string) <= decoder.architecture().maxPositions();
+  }
+
   /** A candidate, how much of the parent it begins with, and its place in the result. */
   private record Row(int index, int[] string, int shared) {}
 

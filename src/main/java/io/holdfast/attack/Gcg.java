@@ -6,9 +6,6 @@ import io.holdfast.eval.Outcome;
 import io.holdfast.eval.PhraseList;
 import io.holdfast.kernels.Kernels;
 import io.holdfast.model.Decoder;
-import io.holdfast.model.Generation;
-import io.holdfast.model.Generator;
-import io.holdfast.model.Tap;
 import io.holdfast.text.ChatTokenizer;
 import java.util.List;
 import java.util.Optional;
@@ -88,7 +85,13 @@ public final class Gcg implements AutoCloseable {
    * @param cases that the string is to work for: one, or several at once (llm-attacks)
    */
   public GcgSearch search(List<AttackCase> cases) {
-    return new GcgSearch(model, chat, kernels, settings, allowed, draft, cases, time);
+    return search(cases, settings.seed());
+  }
+
+  /** The search for one string with draws of its own. */
+  public GcgSearch search(List<AttackCase> cases, long seed) {
+    return new GcgSearch(
+        model, chat, kernels, settings.withSeed(seed), allowed, draft, cases, time);
   }
 
   /** A search from its beginning to its end. */
@@ -140,10 +143,7 @@ public final class Gcg implements AutoCloseable {
 
   /** The model's own answer to a request with a string, tokenized as text, decoded greedily. */
   public String answer(AttackCase asked, String string, int newTokens) {
-    int[] prompt = asked.encode(chat, asked.with(string));
-    var greedy = Generation.greedy(newTokens, chat.tokenizer().endOfText());
-    var continued = new Generator(model, Tap.NONE, 1).generate(List.of(prompt), greedy).getFirst();
-    return chat.tokenizer().decode(continued.ids(), true);
+    return asked.answer(model, chat, asked.with(string), newTokens);
   }
 
   @Override

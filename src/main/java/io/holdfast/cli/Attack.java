@@ -14,7 +14,7 @@ import picocli.CommandLine.Spec;
       "Search for prompts that a model answers though it should refuse, and replay them.",
       "For testing models that you own or may test: docs/attacks.md."
     },
-    subcommands = {GcgCommand.class, TransferCommand.class})
+    subcommands = {GcgCommand.class, AutodanCommand.class, TransferCommand.class})
 final class Attack implements Runnable {
   @Spec private CommandSpec spec;
   @ParentCommand private Holdfast root;

@@ -35,4 +35,7 @@ public interface Tuning {
    * @param taps of this pass
    */
   double backward(List<Example> rows, List<Tap> taps);
+
+  /** A pass on rows with another loss, whose gradient is added to the parameters' gradients. */
+  double backward(List<Example> rows, HeadLoss loss);
 }

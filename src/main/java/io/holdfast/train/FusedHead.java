@@ -142,12 +142,13 @@ public final class FusedHead {
     // The logits are their gradient now.
     gradient.index_copy_(0, index, mm(logits, head));
     if (weight.requires_grad()) {
-      accumulate(logits.t(), selected);
+      accumulate(weight, logits.t(), selected);
     }
     return sums(rows, start, count, ce, kl);
   }
 
-  private void accumulate(Tensor logitsGradient, Tensor selected) {
+  /** Adds {@code [V, rows]} times {@code [rows, d]} to the gradient of a head. */
+  static void accumulate(Tensor weight, Tensor logitsGradient, Tensor selected) {
     if (weight.grad().defined()) {
       weight.mutable_grad().addmm_(logitsGradient, selected);
     } else {

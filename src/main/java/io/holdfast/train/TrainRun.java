@@ -18,9 +18,11 @@ import io.holdfast.text.ChatTokenizer;
 import io.holdfast.torch.LibTorch;
 import io.holdfast.torch.Threads;
 import io.holdfast.train.config.GuardConfig;
+import io.holdfast.train.config.Method;
 import io.holdfast.train.config.GuardConfig.Direction;
 import io.holdfast.train.config.TrainConfig;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.stream.IntStream;
@@ -182,7 +184,10 @@ public final class TrainRun {
       var anchors = assembly.anchors();
       var risk = new RiskAssembly(config.guard(), config.seed());
       var rows = risk.rows(read.examples());
-      var guards = assembly.guards(rows, anchors, dataHash);
+      var guards = new ArrayList<>(assembly.guards(rows, anchors, dataHash));
+      if (config.method() instanceof Method.R2d2 r2d2) {
+        guards.add(new R2d2(r2d2, chat, kernels, config.seed()));
+      }
       var windows = Windows.of(config, rows, Examples.lengths(read.examples()));
       int steps = config.totalSteps(windows.stepsPerEpoch());
       folder.describe(config, manifest(modelHash, dataHash, guards, risk, anchors.size(), steps));

@@ -9,6 +9,7 @@ import io.holdfast.data.Example;
 import io.holdfast.guard.Anchor;
 import io.holdfast.guard.ExampleWeight;
 import io.holdfast.guard.Guard;
+import io.holdfast.guard.HeadLoss;
 import io.holdfast.guard.Tuning;
 import io.holdfast.kernels.Kernels;
 import io.holdfast.kernels.RowLoss;
@@ -259,6 +260,20 @@ public final class Trainer implements Tuning {
       var loss = backward(batch, LossRows.of(batch, weights, batch.supervised(), 0), taps);
       optimizer.collect();
       return loss.total();
+    }
+  }
+
+  @Override
+  public double backward(List<Example> rows, HeadLoss loss) {
+    try (var scope = Scope.open()) {
+      var batch = batch(rows);
+      try (var pass = pass(batch, Tap.NONE)) {
+        var gradient = torch.zeros_like(pass.hidden()).view(-1, pass.hidden().size(-1));
+        double value = loss.lossAndGradient(batch, pass.hidden(), gradient);
+        pass.backward(gradient);
+        optimizer.collect();
+        return value;
+      }
     }
   }
 

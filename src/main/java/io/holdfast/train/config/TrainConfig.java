@@ -22,6 +22,7 @@ import java.util.SequencedMap;
  * @param adapter PEFT folder to start from
  * @param data what is learnt
  * @param tune everything, or a low-rank adapter; {@code lora: {...}} alone is short for the latter
+ * @param method what is trained for: the rows, or besides refusals against an adversary
  * @param freeze parameters that stay as they are: globs over the whole name, or plain words that
  *     are a part of it, such as {@code embed_tokens}
  * @param precision of weights and activations
@@ -50,6 +51,7 @@ public record TrainConfig(
     Optional<Path> adapter,
     Data data,
     @Default("full") Tune tune,
+    @Default("sft") Method method,
     @Default("[]") List<String> freeze,
     @Default("float32") Precision precision,
     @Default("false") boolean activationCheckpointing,
@@ -316,6 +318,10 @@ public record TrainConfig(
                     .forEach(
                         (key, file) ->
                             files.put("guard.baselines." + one.key() + "." + key, file)));
+    if (method instanceof Method.R2d2 r2d2) {
+      files.put("method.r2d2.cases", r2d2.cases());
+      r2d2.targets().ifPresent(file -> files.put("method.r2d2.targets", file));
+    }
     eval.ifPresent(e -> files.put("eval.suite", e.suite()));
     drift.ifPresent(
         d -> {
