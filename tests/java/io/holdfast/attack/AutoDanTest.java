@@ -52,7 +52,8 @@ class AutoDanTest {
   private static Synonyms synonyms(Path folder) throws IOException {
     return Synonyms.read(
         Files.writeString(
-            folder.resolve("synonyms.txt"), "# nouns\ntale, story, fable\nbread, loaf\nfriend, neighbour\nshow, explain\n"));
+            folder.resolve("synonyms.txt"),
+            "# nouns\ntale, story, fable\nbread, loaf\nfriend, neighbour\nshow, explain\n"));
   }
 
   private static AutoDanState run(Method method, Synonyms words, int steps, int stopAt) {
@@ -116,13 +117,11 @@ class AutoDanTest {
     var breeding = breeding(synonyms(folder));
     var seen = new java.util.HashSet<String>();
     for (int i = 0; i < 50; i++) {
-      seen.add(
-          breeding.reworded("Tale of bread.", Map.of("fable", -1., "story", -3.), random(i)));
+      seen.add(breeding.reworded("Tale of bread.", Map.of("fable", -1., "story", -3.), random(i)));
     }
     // Of two scored words the roulette never takes the one of the least score.
     assertEquals(
-        java.util.Set.of(
-            "Tale of bread.", "Fable of bread.", "Tale of loaf.", "Fable of loaf."),
+        java.util.Set.of("Tale of bread.", "Fable of bread.", "Tale of loaf.", "Fable of loaf."),
         seen);
     assertEquals("Nothing here.", breeding.reworded("Nothing here.", Map.of(), random(1)));
   }

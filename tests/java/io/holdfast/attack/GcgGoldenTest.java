@@ -130,8 +130,7 @@ class GcgGoldenTest {
         var scorer =
             new CandidateScorer(
                 decoder, scarce, prompt(golden), new TargetLoss.CrossEntropy(), 4096)) {
-      double[] losses =
-          scorer.losses(Goldens.ints(golden.get("string")), candidates(golden));
+      double[] losses = scorer.losses(Goldens.ints(golden.get("string")), candidates(golden));
       float[] wanted = Goldens.floats(expected, "losses/ce");
       for (int i = 0; i < losses.length; i++) {
         assertEquals(wanted[i], losses[i], 1e-4);

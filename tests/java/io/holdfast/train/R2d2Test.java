@@ -99,7 +99,13 @@ class R2d2Test {
       Arrays.fill(target, prompt.length, ids.length, true);
       examples.add(
           new Example(
-              "row", ids, target, -1, prompt.length - 1, Float.NaN, new Place(Path.of("golden"), 1)));
+              "row",
+              ids,
+              target,
+              -1,
+              prompt.length - 1,
+              Float.NaN,
+              new Place(Path.of("golden"), 1)));
     }
     return examples;
   }
@@ -133,8 +139,7 @@ class R2d2Test {
     var straight = TinyRun.train(config(run, "straight", "schedule.decay=constant"));
     var resumed = TinyRun.resume(config(run, "parts", "schedule.decay=constant"));
     for (var file : List.of("model.safetensors", "optimizer.safetensors", "guards.safetensors")) {
-      assertEquals(
-          TinyRun.bits(straight.resolve(file)), TinyRun.bits(resumed.resolve(file)), file);
+      assertEquals(TinyRun.bits(straight.resolve(file)), TinyRun.bits(resumed.resolve(file)), file);
     }
     assertEquals(TinyRun.metrics(run.output("straight")), TinyRun.metrics(run.output("parts")));
     assertNotEquals(

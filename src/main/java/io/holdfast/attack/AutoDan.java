@@ -20,8 +20,8 @@ import java.util.function.Predicate;
 import java.util.stream.IntStream;
 
 /**
- * AutoDAN (Liu et al. 2023): a population of readable prompts that is bred towards those under which
- * a model says the target. Prompts stand before the request, or hold it at {@value #REQUEST}.
+ * AutoDAN (Liu et al. 2023): a population of readable prompts that is bred towards those under
+ * which a model says the target. Prompts stand before the request, or hold it at {@value #REQUEST}.
  */
 public final class AutoDan implements AttackRun.Method<AutoDanState> {
   /** Where a prompt says the request. */
@@ -113,7 +113,11 @@ public final class AutoDan implements AttackRun.Method<AutoDanState> {
   private AutoDanState step(AttackCase asked, CandidateScorer scorer, AutoDanState state) {
     var population = state.population();
     double[] losses = time.time(Part.FORWARD, () -> losses(asked, scorer, population));
-    int best = IntStream.range(0, losses.length).boxed().min(Comparator.comparingDouble(i -> losses[i])).orElseThrow();
+    int best =
+        IntStream.range(0, losses.length)
+            .boxed()
+            .min(Comparator.comparingDouble(i -> losses[i]))
+            .orElseThrow();
     if (Double.isInfinite(losses[best])) {
       throw HoldfastException.input(
           "case %s: every prompt of the population is longer than the %d tokens that the model was"

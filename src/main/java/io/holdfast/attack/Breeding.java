@@ -21,8 +21,8 @@ record Breeding(AutoDanSettings settings, List<String> references, Synonyms syno
   private static final Pattern WORD = Pattern.compile("\\p{L}+");
 
   /**
-   * The next generation of prompts: the best as they are, the rest from parents drawn by the softmax
-   * of their scores, crossed and sometimes replaced.
+   * The next generation of prompts: the best as they are, the rest from parents drawn by the
+   * softmax of their scores, crossed and sometimes replaced.
    *
    * @param losses of the population
    */
@@ -115,8 +115,7 @@ record Breeding(AutoDanSettings settings, List<String> references, Synonyms syno
    * Scores of words after a generation: the mean of {@code -loss} over the prompts that hold the
    * word, averaged with the score it had.
    */
-  Map<String, Double> scored(
-      Map<String, Double> before, List<String> population, double[] losses) {
+  Map<String, Double> scored(Map<String, Double> before, List<String> population, double[] losses) {
     var sums = new HashMap<String, double[]>();
     for (int i = 0; i < population.size(); i++) {
       double score = -losses[i];
@@ -133,8 +132,7 @@ record Breeding(AutoDanSettings settings, List<String> references, Synonyms syno
     }
     var scores = new TreeMap<>(before);
     sums.forEach(
-        (word, sum) ->
-            scores.merge(word, sum[0] / sum[1], (old, found) -> (old + found) / 2));
+        (word, sum) -> scores.merge(word, sum[0] / sum[1], (old, found) -> (old + found) / 2));
     return scores;
   }
 
@@ -147,8 +145,8 @@ record Breeding(AutoDanSettings settings, List<String> references, Synonyms syno
   }
 
   /**
-   * A prompt in which some words, at most so many in a paragraph, are replaced by synonyms, drawn by
-   * their scores.
+   * A prompt in which some words, at most so many in a paragraph, are replaced by synonyms, drawn
+   * by their scores.
    */
   String reworded(String prompt, Map<String, Double> scores, SplittableRandom random) {
     var paragraphs = new ArrayList<String>();
@@ -160,7 +158,9 @@ record Breeding(AutoDanSettings settings, List<String> references, Synonyms syno
                   match -> {
                     var others = synonyms.of(match.group());
                     boolean replace =
-                        !others.isEmpty() && left[0] > 0 && random.nextDouble() < settings.crossover();
+                        !others.isEmpty()
+                            && left[0] > 0
+                            && random.nextDouble() < settings.crossover();
                     if (!replace) {
                       return match.group();
                     }
@@ -175,9 +175,12 @@ record Breeding(AutoDanSettings settings, List<String> references, Synonyms syno
   }
 
   /** One of some words: by how much their scores exceed the least; unknown words have the least. */
-  static String roulette(
-      List<String> words, Map<String, Double> scores, SplittableRandom random) {
-    double least = words.stream().mapToDouble(w -> scores.getOrDefault(w, Double.MAX_VALUE)).min().orElseThrow();
+  static String roulette(List<String> words, Map<String, Double> scores, SplittableRandom random) {
+    double least =
+        words.stream()
+            .mapToDouble(w -> scores.getOrDefault(w, Double.MAX_VALUE))
+            .min()
+            .orElseThrow();
     double total = 0;
     for (var word : words) {
       total += scores.getOrDefault(word, least) - least;

@@ -78,7 +78,8 @@ final class AutodanCommand implements Runnable {
   @Option(
       names = "--evaluate-every",
       paramLabel = "N",
-      description = "End where the model complies, asked every N steps (${DEFAULT-VALUE}); 0: never.")
+      description =
+          "End where the model complies, asked every N steps (${DEFAULT-VALUE}); 0: never.")
   private int evaluateEvery = AutoDanSettings.standard(Method.GA).evaluateEvery();
 
   @Option(names = "--seed", paramLabel = "N", description = "Of all draws (${DEFAULT-VALUE}).")

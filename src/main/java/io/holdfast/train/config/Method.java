@@ -70,10 +70,14 @@ public sealed interface Method {
           repetitions);
       unless(resetEvery >= 0, "reset_every", "must not be negative (0: never), is %s", resetEvery);
       unless(
-          resetShare >= 0 && resetShare <= 1, "reset_share", "must be in [0, 1], is %s", resetShare);
+          resetShare >= 0 && resetShare <= 1,
+          "reset_share",
+          "must be in [0, 1], is %s",
+          resetShare);
       unless(awayWeight >= 0, "away_weight", "must not be negative, is %s", awayWeight);
       unless(towardWeight >= 0, "toward_weight", "must not be negative, is %s", towardWeight);
-      unless(awayFloor <= 0, "away_floor", "is a log-probability and not positive, is %s", awayFloor);
+      unless(
+          awayFloor <= 0, "away_floor", "is a log-probability and not positive, is %s", awayFloor);
       repetitions = List.copyOf(repetitions);
     }
   }
