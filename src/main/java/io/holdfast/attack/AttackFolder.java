@@ -14,6 +14,7 @@ import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Locale;
 import java.util.Optional;
 
 /**
@@ -140,7 +141,7 @@ final class AttackFolder {
         split -> {
           var seconds = summary.putObject("seconds");
           for (var part : TimeSplit.Part.values()) {
-            seconds.put(part.name().toLowerCase(java.util.Locale.ROOT), split.seconds(part));
+            seconds.put(part.name().toLowerCase(Locale.ROOT), split.seconds(part));
           }
           summary.put("candidates", split.candidates());
         });

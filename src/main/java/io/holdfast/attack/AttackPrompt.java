@@ -5,6 +5,7 @@ import io.holdfast.model.Architecture;
 import io.holdfast.text.ChatTokenizer;
 import io.holdfast.text.Message;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.stream.IntStream;
 
@@ -63,12 +64,12 @@ public record AttackPrompt(
 
   /** All tokens but the last of the target, which nothing is predicted from. */
   int[] fed(int[] string) {
-    return join(before, string, after, java.util.Arrays.copyOf(target, target.length - 1));
+    return join(before, string, after, Arrays.copyOf(target, target.length - 1));
   }
 
   /** What is fed behind the string. */
   int[] tail() {
-    return join(after, java.util.Arrays.copyOf(target, target.length - 1));
+    return join(after, Arrays.copyOf(target, target.length - 1));
   }
 
   /** Tokens with a string of some length. */
@@ -91,6 +92,6 @@ public record AttackPrompt(
   }
 
   static int[] join(int[]... parts) {
-    return java.util.Arrays.stream(parts).flatMapToInt(IntStream::of).toArray();
+    return Arrays.stream(parts).flatMapToInt(IntStream::of).toArray();
   }
 }

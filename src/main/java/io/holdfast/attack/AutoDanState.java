@@ -1,6 +1,7 @@
 package io.holdfast.attack;
 
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
@@ -23,7 +24,7 @@ public record AutoDanState(
   /** Makes the collections immutable. */
   public AutoDanState {
     population = List.copyOf(population);
-    words = java.util.Collections.unmodifiableMap(new TreeMap<>(words));
+    words = Collections.unmodifiableMap(new TreeMap<>(words));
     history = List.copyOf(history);
   }
 

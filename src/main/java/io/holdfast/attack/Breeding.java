@@ -1,10 +1,12 @@
 package io.holdfast.attack;
 
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Collections;
 import java.util.Comparator;
 import java.util.HashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Random;
 import java.util.SplittableRandom;
@@ -53,7 +55,7 @@ record Breeding(AutoDanSettings settings, List<String> references, Synonyms syno
 
   /** An index with probability {@code softmax(-loss)}. */
   static int drawn(double[] losses, SplittableRandom random) {
-    double least = java.util.Arrays.stream(losses).min().orElseThrow();
+    double least = Arrays.stream(losses).min().orElseThrow();
     double total = 0;
     for (double loss : losses) {
       total += Math.exp(least - loss);
@@ -139,7 +141,7 @@ record Breeding(AutoDanSettings settings, List<String> references, Synonyms syno
   private static List<String> words(String prompt) {
     return WORD.matcher(prompt)
         .results()
-        .map(match -> match.group().toLowerCase(java.util.Locale.ROOT))
+        .map(match -> match.group().toLowerCase(Locale.ROOT))
         .distinct()
         .toList();
   }

@@ -172,11 +172,6 @@ public record GcgSettings(
         steps, init, newSearch, loss, bufferSize, stop, probe, seed, batchTokens);
   }
 
-  /** The same with another loss. */
-  public GcgSettings with(TargetLoss newLoss) {
-    return new GcgSettings(
-        steps, init, search, newLoss, bufferSize, stop, probe, seed, batchTokens);
-  }
 
   /** The same with a buffer of another size. */
   public GcgSettings withBuffer(int newSize) {
@@ -201,10 +196,6 @@ public record GcgSettings(
         steps, init, search, loss, bufferSize, stop, probe, newSeed, batchTokens);
   }
 
-  /** The same with other batches. */
-  public GcgSettings withBatchTokens(int newTokens) {
-    return new GcgSettings(steps, init, search, loss, bufferSize, stop, probe, seed, newTokens);
-  }
 
   private static void require(boolean valid, String format, Object... arguments) {
     if (!valid) {

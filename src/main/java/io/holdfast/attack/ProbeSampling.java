@@ -5,8 +5,10 @@ import io.holdfast.kernels.Kernels;
 import io.holdfast.text.Tokenizer;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Collections;
 import java.util.Comparator;
 import java.util.List;
+import java.util.Random;
 import java.util.SplittableRandom;
 import java.util.function.Function;
 import java.util.stream.IntStream;
@@ -87,7 +89,7 @@ final class ProbeSampling implements AutoCloseable {
   private int[] probed(int candidates, SplittableRandom random) {
     int count = Math.max(1, candidates / constants.samplingFactor());
     var all = new ArrayList<>(IntStream.range(0, candidates).boxed().toList());
-    java.util.Collections.shuffle(all, java.util.Random.from(random));
+    Collections.shuffle(all, Random.from(random));
     return all.stream().limit(count).mapToInt(Integer::intValue).toArray();
   }
 

@@ -9,6 +9,7 @@ import io.holdfast.model.Tokens;
 import io.holdfast.torch.Scope;
 import io.holdfast.torch.TensorOwner;
 import io.holdfast.torch.Tensors;
+import java.util.Arrays;
 import java.util.List;
 import org.bytedeco.pytorch.BoolOptional;
 import org.bytedeco.pytorch.Scalar;
@@ -42,7 +43,7 @@ final class TokenGradient {
     try (var scope = Scope.open();
         var start = new Start()) {
       int[] fed = prompt.fed(string);
-      var ids = Tensors.of(java.util.Arrays.stream(fed).asLongStream().toArray(), 1, fed.length);
+      var ids = Tensors.of(Arrays.stream(fed).asLongStream().toArray(), 1, fed.length);
       var hidden = decoder.forward(Tokens.rightPadded(ids), AdapterMode.ON, List.of(start));
       int target = prompt.target().length;
       var predicting = hidden.detach().select(0, 0).narrow(0, fed.length - target, target);

@@ -3,6 +3,7 @@ package io.holdfast.model;
 import io.holdfast.torch.NoGrad;
 import io.holdfast.torch.Scope;
 import io.holdfast.torch.Tensors;
+import java.util.Arrays;
 import org.bytedeco.pytorch.Tensor;
 
 /**
@@ -66,7 +67,7 @@ public final class SharedPrefix implements AutoCloseable {
   }
 
   private static long[] longs(int[] ids) {
-    return java.util.Arrays.stream(ids).asLongStream().toArray();
+    return Arrays.stream(ids).asLongStream().toArray();
   }
 
   /**

@@ -13,6 +13,7 @@ import io.holdfast.torch.Scope;
 import io.holdfast.torch.Tensors;
 import java.lang.foreign.Arena;
 import java.lang.foreign.ValueLayout;
+import java.util.Arrays;
 import java.util.stream.IntStream;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
@@ -80,10 +81,10 @@ final class AwayToward implements HeadLoss {
             .filter(i -> batch.labels()[i] >= 0)
             .asLongStream()
             .toArray();
-    long[] labels = java.util.Arrays.stream(index).map(i -> batch.labels()[(int) i]).toArray();
+    long[] labels = Arrays.stream(index).map(i -> batch.labels()[(int) i]).toArray();
     // Examples follow one another, so those with targets have the first rows.
     int first =
-        (int) java.util.Arrays.stream(index).filter(i -> batch.exampleAt(i) < targets).count();
+        (int) Arrays.stream(index).filter(i -> batch.exampleAt(i) < targets).count();
     int rest = index.length - first;
     try (var scope = Scope.open();
         var noGrad = NoGrad.on();

@@ -4,6 +4,7 @@ import io.holdfast.Goldens;
 import io.holdfast.data.Batch;
 import io.holdfast.data.Example;
 import io.holdfast.data.Place;
+import io.holdfast.guard.HeadLoss;
 import io.holdfast.guard.Tuning;
 import io.holdfast.model.AdaptedDecoder;
 import io.holdfast.model.Decoder;
@@ -129,6 +130,11 @@ final class GoldenTuning implements Tuning, AutoCloseable {
         return loss.item_double();
       }
     }
+  }
+
+  @Override
+  public double backward(List<Example> rows, HeadLoss loss) {
+    throw new UnsupportedOperationException("no baseline has a loss of its own on the head");
   }
 
   @Override
