@@ -172,7 +172,6 @@ public record GcgSettings(
         steps, init, newSearch, loss, bufferSize, stop, probe, seed, batchTokens);
   }
 
-
   /** The same with a buffer of another size. */
   public GcgSettings withBuffer(int newSize) {
     return new GcgSettings(steps, init, search, loss, newSize, stop, probe, seed, batchTokens);
@@ -195,7 +194,6 @@ public record GcgSettings(
     return new GcgSettings(
         steps, init, search, loss, bufferSize, stop, probe, newSeed, batchTokens);
   }
-
 
   private static void require(boolean valid, String format, Object... arguments) {
     if (!valid) {

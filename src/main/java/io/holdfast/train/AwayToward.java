@@ -83,8 +83,7 @@ final class AwayToward implements HeadLoss {
             .toArray();
     long[] labels = Arrays.stream(index).map(i -> batch.labels()[(int) i]).toArray();
     // Examples follow one another, so those with targets have the first rows.
-    int first =
-        (int) Arrays.stream(index).filter(i -> batch.exampleAt(i) < targets).count();
+    int first = (int) Arrays.stream(index).filter(i -> batch.exampleAt(i) < targets).count();
     int rest = index.length - first;
     try (var scope = Scope.open();
         var noGrad = NoGrad.on();
