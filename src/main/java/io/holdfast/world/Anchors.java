@@ -34,4 +34,9 @@ public record Anchors(List<Chat> harmful, List<Chat> benign) {
   public List<Chat> both() {
     return Stream.concat(harmful.stream(), benign.stream()).toList();
   }
+
+  /** All of them, then all once more behind a text. */
+  public List<Chat> withAndWithout(String prefix) {
+    return Stream.concat(both().stream(), both().stream().map(c -> c.prefixed(prefix))).toList();
+  }
 }

@@ -78,6 +78,7 @@ final class TestBed implements AutoCloseable {
     WorldFiles.prompts(file("harmful"), anchors.harmful());
     WorldFiles.prompts(file("benign"), anchors.benign());
     WorldFiles.prompts(file("anchors"), anchors.both());
+    WorldFiles.prompts(file("shifted"), anchors.withAndWithout(Downstream.IDENTITY_SHIFT));
     WorldFiles.training(file("refusals"), anchors.harmful());
     WorldFiles.training(file("safety"), anchors.both());
     WorldFiles.training(file("harm"), Downstream.harm(world, PER_CLASS, seed));
@@ -120,7 +121,7 @@ final class TestBed implements AutoCloseable {
     places.put("seed", Long.toString(seed));
     places.put("base", base.toString());
     places.put("unaligned", base.resolveSibling("unaligned").toString());
-    for (var name : List.of("harmful", "benign", "anchors", "refusals", "safety", "harm")) {
+    for (var name : List.of("harmful", "benign", "anchors", "shifted", "refusals", "safety", "harm")) {
       places.put(name, file(name).toString());
     }
     for (var name : List.of("subspace", "random")) {
