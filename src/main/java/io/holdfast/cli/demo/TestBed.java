@@ -50,7 +50,7 @@ final class TestBed implements AutoCloseable {
   private final Path base;
   private final Path folder;
   private final long seed;
-  private final long evaluationSeed;
+  private final WorldEvaluation judges;
   private final ChatTokenizer chat;
   private final Decoder reference;
   private final ExampleReader reader;
@@ -61,14 +61,14 @@ final class TestBed implements AutoCloseable {
    * Makes what is missing in a folder.
    *
    * @param base the aligned model
-   * @param evaluationSeed of the prompts that models are judged by
+   * @param judges how models are judged
    */
-  TestBed(World world, Path base, Path folder, long seed, long evaluationSeed) {
+  TestBed(World world, Path base, Path folder, long seed, WorldEvaluation judges) {
     this.world = world;
     this.base = base;
     this.folder = folder;
     this.seed = seed;
-    this.evaluationSeed = evaluationSeed;
+    this.judges = judges;
     this.chat = ChatTokenizer.load(base);
     this.reference = Decoder.load(base);
     this.reader =
@@ -104,6 +104,14 @@ final class TestBed implements AutoCloseable {
     try (var files = ModelFolder.open(model)) {
       return files.hash();
     }
+  }
+
+  /** What a result depends on besides its configuration. */
+  String judges() {
+    var seeded = "evaluation seed " + judges.seed();
+    return judges.sizes().equals(WorldEvaluation.Sizes.STANDARD)
+        ? seeded
+        : seeded + ", " + judges.sizes();
   }
 
   /** The base itself. */
@@ -168,14 +176,14 @@ final class TestBed implements AutoCloseable {
   /** Judges a model. */
   WorldReport evaluate(Decoder model, boolean identityShift) {
     var prefix = identityShift ? Downstream.IDENTITY_SHIFT : "";
-    return new WorldEvaluation(world, WorldEvaluation.Sizes.STANDARD, evaluationSeed, prefix)
+    return new WorldEvaluation(world, judges.sizes(), judges.seed(), prefix)
         .evaluate(new Answers(model, chat, NEW_TOKENS, TOGETHER));
   }
 
   /** How far a model has moved in the safety subspace, on harmful prompts over held-out pairs. */
   double drift(Decoder model) {
     var prompts = folder.resolve("drift.jsonl");
-    WorldFiles.prompts(prompts, EvaluationSet.HARM_PAIR.draw(world, PER_CLASS, evaluationSeed));
+    WorldFiles.prompts(prompts, EvaluationSet.HARM_PAIR.draw(world, judges.sizes().harmful(), judges.seed()));
     return SubspaceDrift.measure(model, reference, reader.readPrompts(prompts), subspace);
   }
 

@@ -17,6 +17,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.function.BiFunction;
+import java.util.stream.IntStream;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.ScalarOptional;
 import org.bytedeco.pytorch.Tensor;
@@ -105,8 +106,8 @@ public final class CircuitBreakers implements Guard {
             strength * (1 - progress),
             (now, before) -> torch.cosine_similarity(now, before, -1, 1e-8).relu());
     retained = 0;
-    var all = java.util.stream.IntStream.rangeClosed(0, tuning.model().architecture().depth());
-    var everywhere = all.boxed().toList();
+    int depth = tuning.model().architecture().depth();
+    var everywhere = IntStream.rangeClosed(0, depth).boxed().toList();
     for (var rows : kept) {
       retained +=
           learn(

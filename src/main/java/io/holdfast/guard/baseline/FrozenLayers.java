@@ -5,6 +5,7 @@ import io.holdfast.guard.Guard;
 import io.holdfast.guard.Tuning;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.regex.Pattern;
 import org.bytedeco.pytorch.Tensor;
 
@@ -53,7 +54,7 @@ public final class FrozenLayers implements Guard {
     }
   }
 
-  private void freeze(java.util.Map<String, Tensor> weights) {
+  private void freeze(Map<String, Tensor> weights) {
     weights.forEach(
         (name, weight) -> {
           var layer = LAYER.matcher(name);

@@ -11,6 +11,7 @@ import java.util.Map;
 import java.util.function.Function;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.TensorVector;
 import org.bytedeco.pytorch.global.torch;
 
 /**
@@ -107,7 +108,7 @@ public final class RepNoise implements Guard {
   /** The squared maximum mean discrepancy of two samples {@code [n, d]}, biased. */
   static Tensor mmd(Tensor x, Tensor y) {
     long n = x.size(0) + y.size(0);
-    var all = torch.cat(new org.bytedeco.pytorch.TensorVector(x, y), 0);
+    var all = torch.cat(new TensorVector(x, y), 0);
     var lengths = all.square().sum(1);
     var squared =
         lengths
