@@ -33,8 +33,7 @@ class CompareGuardsTest {
     var out = new StringWriter();
     err.getBuffer().setLength(0);
     int code =
-        Holdfast.run(
-            new PrintWriter(out), new PrintWriter(err), arguments.toArray(String[]::new));
+        Holdfast.run(new PrintWriter(out), new PrintWriter(err), arguments.toArray(String[]::new));
     assertEquals(expected.code(), code, err.toString());
     return out.toString();
   }

@@ -118,11 +118,7 @@ record ArmRun(ArmList arms, ArmList.Cell cell, TestBed bed, Path folder, long se
     var metrics = new LinkedHashMap<>(bed.evaluate(model, shifted).metrics());
     metrics.put("cpu_ms_per_step", milliseconds / outcome.steps());
     return new RunRow(
-        cell.arm().name(),
-        metrics,
-        bed.drift(model),
-        outcome.tokensPerSecond(),
-        outcome.seconds());
+        cell.arm().name(), metrics, bed.drift(model), outcome.tokensPerSecond(), outcome.seconds());
   }
 
   @Override

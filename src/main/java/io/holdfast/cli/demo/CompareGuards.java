@@ -166,7 +166,8 @@ public final class CompareGuards implements Runnable {
       for (var cell : arms.cells()) {
         for (long seed : seeds) {
           if (cell.rows().equals(rows)) {
-            ArmResult.read(ArmRun.file(out.resolve("seed-" + seed), cell.id())).ifPresent(table::add);
+            ArmResult.read(ArmRun.file(out.resolve("seed-" + seed), cell.id()))
+                .ifPresent(table::add);
           }
         }
       }

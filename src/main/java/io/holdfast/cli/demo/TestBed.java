@@ -129,7 +129,8 @@ final class TestBed implements AutoCloseable {
     places.put("seed", Long.toString(seed));
     places.put("base", base.toString());
     places.put("unaligned", base.resolveSibling("unaligned").toString());
-    for (var name : List.of("harmful", "benign", "anchors", "shifted", "refusals", "safety", "harm")) {
+    for (var name :
+        List.of("harmful", "benign", "anchors", "shifted", "refusals", "safety", "harm")) {
       places.put(name, file(name).toString());
     }
     for (var name : List.of("subspace", "random")) {
@@ -183,7 +184,8 @@ final class TestBed implements AutoCloseable {
   /** How far a model has moved in the safety subspace, on harmful prompts over held-out pairs. */
   double drift(Decoder model) {
     var prompts = folder.resolve("drift.jsonl");
-    WorldFiles.prompts(prompts, EvaluationSet.HARM_PAIR.draw(world, judges.sizes().harmful(), judges.seed()));
+    WorldFiles.prompts(
+        prompts, EvaluationSet.HARM_PAIR.draw(world, judges.sizes().harmful(), judges.seed()));
     return SubspaceDrift.measure(model, reference, reader.readPrompts(prompts), subspace);
   }
 
