@@ -136,4 +136,18 @@ inline const float *as_floats(int32_t dtype, const void *from, int64_t n, float 
   return buffer;
 }
 
+// What is left of the values where the dtype is narrower.
+inline void round_to(int32_t dtype, int64_t n, float *values) {
+  if (dtype == HF_FLOAT32) {
+    return;
+  }
+  constexpr int64_t kSpan = 256;
+  uint16_t halves[kSpan];
+  for (int64_t begin = 0; begin < n; begin += kSpan) {
+    const int64_t span = n - begin < kSpan ? n - begin : kSpan;
+    narrow(dtype, values + begin, span, halves);
+    widen(dtype, halves, span, values + begin);
+  }
+}
+
 }  // namespace

@@ -69,6 +69,35 @@ struct AdamwJob {
 // Columns that one call of adamw_components may take.
 constexpr int64_t kComponentColumns = 1024;
 
+// A norm forward (y written) or backward (y is the gradient, inverse read).
+struct NormJob {
+  const hf_matrix *x;
+  const hf_matrix *w;
+  float eps;
+  bool one_plus;
+  const hf_matrix *y;
+  const hf_matrix *dx;
+  float *inverse;
+};
+
+struct RotateJob {
+  const hf_matrix *x;
+  int64_t head;
+  const hf_matrix *c;
+  const hf_matrix *s;
+  bool backward;
+};
+
+// A gated activation forward (y written) or backward (y is the gradient).
+struct GateJob {
+  const hf_matrix *a;
+  const hf_matrix *b;
+  int32_t activation;
+  const hf_matrix *y;
+  const hf_matrix *da;
+  const hf_matrix *db;
+};
+
 struct KernelTable {
   const char *name;
   int64_t lanes;
@@ -90,6 +119,13 @@ struct KernelTable {
   // Columns first..last of one row.
   void (*adamw_row)(const AdamwJob &job, int64_t row, int64_t first, int64_t last);
   double (*sum_of_squares)(const hf_matrix &a, int64_t row, int64_t first, int64_t last);
+  // Rows first..last.
+  void (*rms_norm)(const NormJob &job, int64_t first, int64_t last);
+  // The same, and their part of the gradient of w, written to dw unless that is null.
+  void (*rms_norm_backward)(const NormJob &job, int64_t first, int64_t last, float *dw);
+  void (*rotate)(const RotateJob &job, int64_t first, int64_t last);
+  void (*gate)(const GateJob &job, int64_t first, int64_t last);
+  void (*gate_backward)(const GateJob &job, int64_t first, int64_t last);
 };
 
 // Rows that are worked on together.

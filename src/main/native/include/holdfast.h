@@ -56,6 +56,8 @@ enum hf_dtype { HF_FLOAT32 = 0, HF_BFLOAT16 = 1, HF_FLOAT16 = 2 };
 
 enum hf_kl_direction { HF_KL_FORWARD = 0, HF_KL_REVERSE = 1 };
 
+enum hf_activation { HF_SILU = 0, HF_GELU_TANH = 1 };
+
 /* A matrix that the caller owns; element (i, j) is data[i * stride + j]. 40 bytes. */
 typedef struct hf_matrix {
   void *data;
@@ -181,6 +183,57 @@ HF_API int64_t hf_ce_kl_scratch(int64_t rows, int64_t vocabulary);
 HF_API int32_t hf_ce_kl(const hf_matrix *z, const hf_matrix *r, const int64_t *rows, int64_t m,
                         const int64_t *labels, const float *ce_weight, const float *kl_weight,
                         const hf_row_loss *loss, float *ce, float *kl, void *scratch, void *stream);
+
+/* ---- Pieces of a decoder's block ------------------------------------------------------------- */
+
+/* What a model's own code rounds on its way forward is rounded here, too, where the dtype is
+ * narrower than float32; the ways back through norms and gates round once. */
+
+/* Root-mean-square norm of rows (Zhang and Sennrich 2019).
+ *   r[i] = 1 / sqrt(mean_j X[i,j]^2 + eps)
+ *   Y[i,j] = round(X[i,j] r[i]) w[j], or X[i,j] r[i] (1 + w[j]) where one_plus
+ * X, Y: [n, d] of one dtype   w: [1, d]   inverse: [n] written with r, or null
+ * Reads X twice, the second time mostly from cache, writes Y: 2 n d values; 4 n d flops. */
+HF_API int32_t hf_rms_norm(const hf_matrix *x, const hf_matrix *w, double eps, int32_t one_plus,
+                           const hf_matrix *y, float *inverse, void *stream);
+
+/* Bytes of scratch, aligned to 64, for the gradient of w; negative where there is no such norm. */
+HF_API int64_t hf_rms_norm_scratch(int64_t n, int64_t d);
+
+/* The way back through it, for the gradient G of Y and v = w, or 1 + w where one_plus.
+ *   dX[i,j] = r[i] (G[i,j] v[j] - X[i,j] r[i] mean_k(G[i,k] v[k] X[i,k] r[i]))
+ *   dw[j] = sum_i G[i,j] X[i,j] r[i]
+ * X, G, dX: [n, d] of one dtype; dX may be G   inverse: [n] as hf_rms_norm has written it
+ * dw: [d] written, or null: then scratch may be null
+ * Reads X and G twice, the second time mostly from cache, writes dX: 3 n d values. */
+HF_API int32_t hf_rms_norm_backward(const hf_matrix *x, const hf_matrix *w, int32_t one_plus,
+                                    const float *inverse, const hf_matrix *g, const hf_matrix *dx,
+                                    float *dw, void *scratch, void *stream);
+
+/* Rotary position embedding (Su et al. 2021) of the first `width` values of every head, in place.
+ *   x[j] <- round(x[j] C[t,j]) + round(x[(j + width/2) mod width] S[t,j])     t = i mod period
+ *   backward, its transpose: g[j] <- round(g[j] C[t,j]) + round(g[k] S[t,k]), k = (j + width/2) mod
+ *   width
+ * X: [n, heads * head]   C, S: [period, width], sines with their sign; width even, n a multiple of
+ * period. Reads and writes what turns: 2 n heads width values, and the tables. */
+HF_API int32_t hf_rotate(const hf_matrix *x, int64_t head, const hf_matrix *c, const hf_matrix *s,
+                         int32_t backward, void *stream);
+
+/* The activation of a gated MLP (Shazeer 2020).
+ *   Y = round(act(A)) B     act(a) = a / (1 + e^-a), or
+ *                           a/2 (1 + tanh(sqrt(2/pi) (a + 0.044715 a^3)))
+ * A, B, Y: [n, m] of one dtype
+ * Reads A and B, writes Y: 3 n m values. */
+HF_API int32_t hf_gate(const hf_matrix *a, const hf_matrix *b, int32_t activation,
+                       const hf_matrix *y, void *stream);
+
+/* The way back through it, for the gradient G of Y.
+ *   dA = G B act'(A)   dB = G act(A)
+ * A, B, G, dA, dB: [n, m] of one dtype; dA may be A, and dB may be B
+ * Reads three, writes two: 5 n m values. */
+HF_API int32_t hf_gate_backward(const hf_matrix *a, const hf_matrix *b, int32_t activation,
+                                const hf_matrix *g, const hf_matrix *da, const hf_matrix *db,
+                                void *stream);
 
 /* ---- Optimizer ------------------------------------------------------------------------------- */
 

@@ -43,7 +43,9 @@ class MemoryEstimateTest {
     assertEquals(12 * parameters, of().training());
     // The same halved; a master and the gradient that is rounded beside them.
     assertEquals(4 * parameters, of("precision=bfloat16").weights());
-    assertEquals(18 * parameters, of("precision=bfloat16").training());
+    assertEquals(14 * parameters, of("precision=bfloat16").training());
+    // Several gradients are added up in float32.
+    assertEquals(18 * parameters, of("precision=bfloat16", "accumulation=2").training());
     assertEquals(of("tune=lora").training(), of("tune=lora", "precision=bfloat16").training());
     assertEquals(of().activations() / 2, of("precision=bfloat16").activations());
   }

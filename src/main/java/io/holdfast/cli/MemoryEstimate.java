@@ -54,22 +54,25 @@ record MemoryEstimate(long weights, long training, long forward, long kept, long
     boolean again = config.activationCheckpointing();
     return new MemoryEstimate(
         (full ? 2 : 1) * width * shape.parameters(),
-        training(trained, masters, config.accumulation()),
+        training(trained, masters, sums(config)),
         again ? shape.depth() * input + block : shape.depth() * block,
         again ? shape.depth() * input + block : width * tokens * shape.depth() * kept(shape),
         width * logits(shape, tokens, config.guard().kl().isPresent()));
   }
 
-  /**
-   * Gradients and moments. A master has the gradient of its rounded copy, and a float32 one where
-   * several are added up.
-   */
-  private static long training(long trained, boolean masters, int accumulation) {
+  /** Whether gradients of several passes are added up in float32, or guards read them there. */
+  private static boolean sums(TrainConfig config) {
+    var guard = config.guard();
+    return config.accumulation() > 1 || guard.kl().isPresent() || guard.subspace().isPresent();
+  }
+
+  /** Gradients and moments. A master has the gradient of its rounded copy, and perhaps a sum. */
+  private static long training(long trained, boolean masters, boolean sums) {
     long moments = 2L * FLOAT * trained;
     if (!masters) {
       return moments + FLOAT * trained;
     }
-    return moments + (FLOAT + FLOAT / 2 + (accumulation > 1 ? FLOAT : 0)) * trained;
+    return moments + (FLOAT + FLOAT / 2 + (sums ? FLOAT : 0)) * trained;
   }
 
   /** Bytes at the height of a step: as the forward pass ends, or as the way back begins. */
@@ -115,24 +118,21 @@ record MemoryEstimate(long weights, long training, long forward, long kept, long
 
   /**
    * Values a token that one block computes: norms, residuals and the outputs of both halves (6 d);
-   * queries and keys with the steps of their rotation (5.5 each), values, the mix of values, and
-   * copies of what heads share; the MLP's four; and scores where attention computes them itself.
+   * queries, keys, values and the mix of values, and copies of what heads share; the MLP's three;
+   * and scores where attention computes them itself.
    */
   private static long block(Architecture shape, int length) {
     long query = (long) shape.heads() * shape.headDim();
     long key = (long) shape.kvHeads() * shape.headDim();
     long shared = shape.heads() == shape.kvHeads() ? 0 : 2 * query;
     long scores = shape.attention().cap() > 0 ? 5L * shape.heads() * length : 0;
-    return 6L * shape.hidden()
-        + (13 * (query + key)) / 2
-        + shared
-        + 4L * shape.intermediate()
-        + scores;
+    return 6L * shape.hidden() + 2 * (query + key) + shared + 3L * shape.intermediate() + scores;
   }
 
   /** Of these, the values a token that the way back needs. */
   private static long kept(Architecture shape) {
-    return 4L * (shape.hidden() + (long) shape.heads() * shape.headDim() + shape.intermediate());
+    long query = (long) shape.heads() * shape.headDim();
+    return 4 * (shape.hidden() + query) + 3L * shape.intermediate();
   }
 
   private static long logits(Architecture shape, long tokens, boolean kl) {

@@ -13,6 +13,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.function.Consumer;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
@@ -63,11 +64,11 @@ final class Score implements Runnable {
               .andThen(Sequences.distinctNames())
               .andThen(row -> slots.add(new Slot(row.name(), DType.FLOAT32, shape))));
       SafetensorsWriter.stream(
-          lastLogits, slots, Map.of(), logits -> score(rows, slots.size(), scorer, logits));
+          lastLogits, slots, Map.of(), logits -> score(rows, slots.size(), scorer, logits::add));
     }
   }
 
-  private void score(Sequences rows, int count, Scorer scorer, SafetensorsWriter.Sink logits) {
+  private void score(Sequences rows, int count, Scorer scorer, Consumer<MemorySegment> logits) {
     try (var sequences = rows.stream();
         var progress = Progress.start("score", count, root.progress())) {
       int[] done = {0};
@@ -78,7 +79,7 @@ final class Score implements Runnable {
                   Sequences.Sequence::ids,
                   (row, score) -> {
                     lines.add(line(row, score));
-                    logits.add(MemorySegment.ofArray(score.lastLogits()));
+                    logits.accept(MemorySegment.ofArray(score.lastLogits()));
                     progress.at(++done[0], "");
                   }));
     }

@@ -17,6 +17,9 @@ public interface Kernels {
   /** The back end's name: {@code reference}, {@code cpu} or {@code cuda}. */
   String name();
 
+  /** The pieces of a decoder's block. */
+  BlockKernels block();
+
   /**
    * Coefficients in a subspace: {@code C = H[rows] U}.
    *

@@ -36,4 +36,14 @@ public record Matrix(MemorySegment data, long rows, long columns, long stride, D
   public static Matrix dense(MemorySegment data, long rows, long columns, DType dtype) {
     return new Matrix(data, rows, columns, columns, dtype);
   }
+
+  /** Element (i, j), for reference code. */
+  double get(long i, long j) {
+    return dtype.get(data, i * stride + j);
+  }
+
+  /** Sets element (i, j), rounded to the dtype. */
+  void set(long i, long j, double value) {
+    dtype.set(data, i * stride + j, (float) value);
+  }
 }

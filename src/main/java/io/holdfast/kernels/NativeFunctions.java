@@ -97,11 +97,11 @@ final class NativeFunctions {
     }
   }
 
-  private static MethodHandle handle(MemoryLayout result, MemoryLayout... arguments) {
+  static MethodHandle handle(MemoryLayout result, MemoryLayout... arguments) {
     return Linker.nativeLinker().downcallHandle(FunctionDescriptor.of(result, arguments));
   }
 
-  private static MemorySegment find(SymbolLookup library, String function) {
+  static MemorySegment find(SymbolLookup library, String function) {
     return library
         .find(function)
         .orElseThrow(() -> new IllegalStateException("the native kernels lack " + function));
@@ -173,7 +173,7 @@ final class NativeFunctions {
   }
 
   /** A size, or the negative of a status. */
-  private long bytes(long answer) {
+  long bytes(long answer) {
     check((int) Math.max(0, -answer));
     return answer;
   }
@@ -290,7 +290,7 @@ final class NativeFunctions {
     }
   }
 
-  private void check(int status) {
+  void check(int status) {
     if (status != 0) {
       var message = "%s kernels: %s".formatted(name, text(lastError));
       throw status == DEVICE
@@ -299,7 +299,7 @@ final class NativeFunctions {
     }
   }
 
-  private static RuntimeException unchecked(Throwable e) {
+  static RuntimeException unchecked(Throwable e) {
     return switch (e) {
       case RuntimeException runtime -> runtime;
       case Error error -> throw error;

@@ -28,6 +28,8 @@ public final class NativeKernels implements Kernels {
   private final String name;
   private final NativeFunctions functions;
   private final Supplier<MemorySegment> stream;
+  private final SymbolLookup library;
+  private BlockKernels block;
   private final ThreadLocal<MemorySegment> scratch =
       ThreadLocal.withInitial(() -> MemorySegment.NULL);
 
@@ -42,11 +44,20 @@ public final class NativeKernels implements Kernels {
     this.name = name;
     this.functions = new NativeFunctions(name, library);
     this.stream = stream;
+    this.library = library;
   }
 
   @Override
   public String name() {
     return name;
+  }
+
+  @Override
+  public BlockKernels block() {
+    if (block == null) {
+      block = new NativeBlockKernels(library, functions, stream, this::scratch);
+    }
+    return block;
   }
 
   /** What runs: the instruction set and threads, or the device. */
@@ -207,8 +218,7 @@ public final class NativeKernels implements Kernels {
   }
 
   /** The vector if it is long enough, or a null pointer where there is none. */
-  private static MemorySegment vector(
-      String name, MemorySegment vector, long length, int elementBytes) {
+  static MemorySegment vector(String name, MemorySegment vector, long length, int elementBytes) {
     if (vector == null) {
       return MemorySegment.NULL;
     }
@@ -220,7 +230,7 @@ public final class NativeKernels implements Kernels {
     return vector;
   }
 
-  private static MemorySegment struct(Arena arena, Matrix matrix) {
+  static MemorySegment struct(Arena arena, Matrix matrix) {
     var struct = arena.allocate(MATRIX, 8);
     put(struct, matrix);
     return struct;

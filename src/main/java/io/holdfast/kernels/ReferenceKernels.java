@@ -18,11 +18,16 @@ public final class ReferenceKernels implements Kernels {
   }
 
   @Override
+  public BlockKernels block() {
+    return new ReferenceBlockKernels();
+  }
+
+  @Override
   public void project(Matrix h, MemorySegment rows, Matrix u, Matrix c) {
     for (long r = 0; r < c.rows(); r++) {
       double[] coefficients = coefficients(h, row(rows, r), u);
       for (int k = 0; k < coefficients.length; k++) {
-        set(c, r, k, coefficients[k]);
+        c.set(r, k, coefficients[k]);
       }
     }
   }
@@ -54,7 +59,7 @@ public final class ReferenceKernels implements Kernels {
       double[] inHidden = coefficients(h, at, u);
       double distance = 0;
       for (int k = 0; k < inHidden.length; k++) {
-        double moved = inHidden[k] - get(c, r, k);
+        double moved = inHidden[k] - c.get(r, k);
         distance += moved * moved;
         inHidden[k] = times(weight, r, moved) - times(filter, r, inGradient[k]);
       }
@@ -103,7 +108,7 @@ public final class ReferenceKernels implements Kernels {
           double ofCap = capped[j] / loss.softCap();
           gradient *= 1 - ofCap * ofCap;
         }
-        set(z, r, j, gradient);
+        z.set(r, j, gradient);
       }
     }
   }
@@ -143,23 +148,23 @@ public final class ReferenceKernels implements Kernels {
       for (int i = 0; i < p.rows(); i++) {
         for (int j = 0; j < p.columns(); j++) {
           double g = gradient[i][j];
-          double before = get(weights, i, j);
-          double away = pull == null ? 0 : before - get(pull.reference(), i, j);
+          double before = weights.get(i, j);
+          double away = pull == null ? 0 : before - pull.reference().get(i, j);
           if (pull != null && pull.coupled()) {
             g += pull.strength() == 0 ? 0 : pull.strength() * away;
           }
-          double m = step.beta1() * get(tensor.firstMoment(), i, j) + (1 - step.beta1()) * g;
-          double v = step.beta2() * get(tensor.secondMoment(), i, j) + (1 - step.beta2()) * g * g;
+          double m = step.beta1() * tensor.firstMoment().get(i, j) + (1 - step.beta1()) * g;
+          double v = step.beta2() * tensor.secondMoment().get(i, j) + (1 - step.beta2()) * g * g;
           double after = before * (1 - step.lr() * tensor.weightDecay());
           after -=
               step.lr() * (m / firstCorrection) / (Math.sqrt(v / secondCorrection) + step.eps());
           if (pull != null && !pull.coupled()) {
             after -= pull.strength() == 0 ? 0 : step.lr() * pull.strength() * away;
           }
-          set(tensor.firstMoment(), i, j, m);
-          set(tensor.secondMoment(), i, j, v);
-          set(weights, i, j, after);
-          set(p, i, j, after);
+          tensor.firstMoment().set(i, j, m);
+          tensor.secondMoment().set(i, j, v);
+          weights.set(i, j, after);
+          p.set(i, j, after);
         }
       }
     }
@@ -172,7 +177,7 @@ public final class ReferenceKernels implements Kernels {
     var g = new double[rows][columns];
     for (int i = 0; i < rows; i++) {
       for (int j = 0; j < columns; j++) {
-        g[i][j] = scale * get(tensor.gradient(), i, j);
+        g[i][j] = scale * tensor.gradient().get(i, j);
       }
     }
     var u = tensor.basis();
@@ -180,10 +185,10 @@ public final class ReferenceKernels implements Kernels {
       for (int j = 0; j < columns; j++) {
         double along = 0;
         for (int i = 0; i < rows; i++) {
-          along += get(u, i, k) * scale * get(tensor.gradient(), i, j);
+          along += u.get(i, k) * scale * tensor.gradient().get(i, j);
         }
         for (int i = 0; i < rows; i++) {
-          g[i][j] -= get(u, i, k) * along;
+          g[i][j] -= u.get(i, k) * along;
         }
       }
     }
@@ -196,7 +201,7 @@ public final class ReferenceKernels implements Kernels {
     for (var gradient : gradients) {
       for (long i = 0; i < gradient.rows(); i++) {
         for (long j = 0; j < gradient.columns(); j++) {
-          double x = get(gradient, i, j);
+          double x = gradient.get(i, j);
           sum += x * x;
         }
       }
@@ -208,9 +213,9 @@ public final class ReferenceKernels implements Kernels {
   private static double[] coefficients(Matrix matrix, long row, Matrix u) {
     var coefficients = new double[Math.toIntExact(u.columns())];
     for (long i = 0; i < u.rows(); i++) {
-      double x = get(matrix, row, i);
+      double x = matrix.get(row, i);
       for (int k = 0; k < coefficients.length; k++) {
-        coefficients[k] += x * get(u, i, k);
+        coefficients[k] += x * u.get(i, k);
       }
     }
     return coefficients;
@@ -219,11 +224,11 @@ public final class ReferenceKernels implements Kernels {
   /** {@code x <- x + U coefficients} for row x of a matrix. */
   private static void addInSubspace(Matrix matrix, long row, Matrix u, double[] coefficients) {
     for (long i = 0; i < u.rows(); i++) {
-      double x = get(matrix, row, i);
+      double x = matrix.get(row, i);
       for (int k = 0; k < coefficients.length; k++) {
-        x += coefficients[k] * get(u, i, k);
+        x += coefficients[k] * u.get(i, k);
       }
-      set(matrix, row, i, x);
+      matrix.set(row, i, x);
     }
   }
 
@@ -231,7 +236,7 @@ public final class ReferenceKernels implements Kernels {
   private static double[] capped(Matrix z, long row, double cap) {
     var values = new double[Math.toIntExact(z.columns())];
     for (int j = 0; j < values.length; j++) {
-      double x = get(z, row, j);
+      double x = z.get(row, j);
       values[j] = cap == 0 ? x : cap * Math.tanh(x / cap);
     }
     return values;
@@ -261,13 +266,5 @@ public final class ReferenceKernels implements Kernels {
   private static double times(MemorySegment weights, long r, double term) {
     double weight = weights == null ? 0 : weights.get(FLOAT, r * Float.BYTES);
     return weight == 0 ? 0 : weight * term;
-  }
-
-  private static double get(Matrix matrix, long i, long j) {
-    return matrix.dtype().get(matrix.data(), i * matrix.stride() + j);
-  }
-
-  private static void set(Matrix matrix, long i, long j, double value) {
-    matrix.dtype().set(matrix.data(), i * matrix.stride() + j, (float) value);
   }
 }

@@ -34,7 +34,12 @@ record Attention(
    * @param x {@code [batch, time, d]}, normed
    */
   Tensor apply(
-      Tensor x, KvCache cache, Sight sight, Rotations.Rotation rotation, AdapterMode mode) {
+      Tensor x,
+      KvCache cache,
+      Sight sight,
+      Rotations.Rotation rotation,
+      AdapterMode mode,
+      Pieces pieces) {
     int heads = architecture.heads();
     int kvHeads = architecture.kvHeads();
     Tensor query;
@@ -44,16 +49,18 @@ record Attention(
       var all = inputs[0].apply(x, mode);
       long width = (long) heads * architecture.headDim();
       long kvWidth = (long) kvHeads * architecture.headDim();
-      query = split(all.narrow(-1, 0, width), heads);
-      key = split(all.narrow(-1, width, kvWidth), kvHeads);
-      value = split(all.narrow(-1, width + kvWidth, kvWidth), kvHeads);
+      query = all.narrow(-1, 0, width);
+      key = all.narrow(-1, width, kvWidth);
+      value = all.narrow(-1, width + kvWidth, kvWidth);
     } else {
-      query = split(inputs[0].apply(x, mode), heads);
-      key = split(inputs[1].apply(x, mode), kvHeads);
-      value = split(inputs[2].apply(x, mode), kvHeads);
+      query = inputs[0].apply(x, mode);
+      key = inputs[1].apply(x, mode);
+      value = inputs[2].apply(x, mode);
     }
-    query = rotation.apply(queryNorm == null ? query : queryNorm.apply(query));
-    key = rotation.apply(keyNorm == null ? key : keyNorm.apply(key));
+    int headDim = architecture.headDim();
+    query = rotation.apply(normed(query, heads, queryNorm, pieces), heads, headDim, pieces);
+    key = rotation.apply(normed(key, kvHeads, keyNorm, pieces), kvHeads, headDim, pieces);
+    value = split(value, kvHeads, headDim);
     if (cache != null) {
       var seen = cache.append(layer, key, value);
       key = seen.keys();
@@ -126,9 +133,16 @@ record Attention(
     return weights.to(value.scalar_type()).matmul(value);
   }
 
+  /** Each head with a norm of its own, where there is one. */
+  private Tensor normed(Tensor x, int heads, Norm norm, Pieces pieces) {
+    return norm == null
+        ? x
+        : norm.apply(x.unflatten(-1, heads, architecture.headDim()), pieces).flatten(-2, -1);
+  }
+
   /** {@code [batch, time, heads * headDim] -> [batch, heads, time, headDim]}. */
-  private Tensor split(Tensor x, int heads) {
-    return x.unflatten(-1, heads, architecture.headDim()).transpose(1, 2);
+  static Tensor split(Tensor x, int heads, int headDim) {
+    return x.unflatten(-1, heads, headDim).transpose(1, 2);
   }
 
   /** Each key or value head once for every query head that shares it. */

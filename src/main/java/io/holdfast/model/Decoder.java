@@ -4,6 +4,7 @@ import static org.bytedeco.pytorch.global.torch.embedding;
 
 import io.holdfast.checkpoint.ModelFolder;
 import io.holdfast.kernels.DType;
+import io.holdfast.torch.ClosedForm;
 import io.holdfast.torch.Scope;
 import io.holdfast.torch.TensorOwner;
 import java.nio.file.Path;
@@ -193,7 +194,7 @@ public final class Decoder implements AutoCloseable {
    * Hidden states as the head reads them, from any slot of the residual stream: by the final norm.
    */
   public Tensor normed(Tensor slot) {
-    return finalNorm.apply(slot);
+    return finalNorm.apply(slot, Pieces.of(null));
   }
 
   /**
@@ -271,8 +272,13 @@ public final class Decoder implements AutoCloseable {
    * @return {@code [batch, time, d]}, in the caller's scope
    */
   public Tensor forward(Tokens tokens, AdapterMode mode, List<Tap> taps) {
+    return forward(tokens, mode, taps, null);
+  }
+
+  /** The same, with the pass's ways back in closed form, or null. */
+  Tensor forward(Tokens tokens, AdapterMode mode, List<Tap> taps, ClosedForm forms) {
     try (var scope = Scope.open()) {
-      var pass = pass(tokens, mode, taps);
+      var pass = pass(tokens, mode, taps, forms);
       var hidden = embedded(tokens.ids());
       for (int layer = 0; layer < blocks.size(); layer++) {
         hidden = block(layer, hidden, pass);
@@ -290,10 +296,11 @@ public final class Decoder implements AutoCloseable {
       Sight sight,
       Map<Rope, Rotations.Rotation> rotations,
       AdapterMode mode,
-      List<Tap> taps) {}
+      List<Tap> taps,
+      Pieces pieces) {}
 
   /** Prepares a forward pass, which {@link #embedded}, {@link #block} and {@link #end} make up. */
-  Pass pass(Tokens tokens, AdapterMode mode, List<Tap> taps) {
+  Pass pass(Tokens tokens, AdapterMode mode, List<Tap> taps, ClosedForm forms) {
     int time = Math.toIntExact(tokens.ids().size(1));
     int start = tokens.cache() == null ? 0 : tokens.cache().length();
     var turns = new HashMap<Rope, Rotations.Rotation>();
@@ -304,7 +311,7 @@ public final class Decoder implements AutoCloseable {
         tokens.lengths() == null
             ? new Sight(start, time, tokens.mask())
             : Sight.packed(tokens.lengths());
-    return new Pass(tokens.cache(), sight, turns, mode, taps);
+    return new Pass(tokens.cache(), sight, turns, mode, taps, Pieces.of(forms));
   }
 
   /** The residual stream at slot 0. */
@@ -323,28 +330,31 @@ public final class Decoder implements AutoCloseable {
     var block = blocks.get(layer);
     var hidden = tapped(Site.residual(layer), intervened(layer, slot), pass.taps());
     var rotation = pass.rotations().get(architecture.layers().get(layer).rope());
+    var pieces = pass.pieces();
     var added =
         block
             .attention()
             .apply(
-                block.attentionStart().apply(hidden),
+                block.attentionStart().apply(hidden, pieces),
                 pass.cache(),
                 pass.sight(),
                 rotation,
-                pass.mode());
-    added = block.attentionEnd() == null ? added : block.attentionEnd().apply(added);
+                pass.mode(),
+                pieces);
+    added = block.attentionEnd() == null ? added : block.attentionEnd().apply(added, pieces);
     added = tapped(new Site(Site.Kind.ATTENTION_OUTPUT, layer), added, pass.taps());
     hidden = hidden.add(added);
 
-    added = block.mlp().apply(block.mlpStart().apply(hidden), pass.mode());
-    added = block.mlpEnd() == null ? added : block.mlpEnd().apply(added);
+    added = block.mlp().apply(block.mlpStart().apply(hidden, pieces), pass.mode(), pieces);
+    added = block.mlpEnd() == null ? added : block.mlpEnd().apply(added, pieces);
     return hidden.add(tapped(new Site(Site.Kind.MLP_OUTPUT, layer), added, pass.taps()));
   }
 
   /** From the last slot of the residual stream to the states that the head reads. */
   Tensor end(Tensor slot, Pass pass) {
     int last = blocks.size();
-    return finalNorm.apply(tapped(Site.residual(last), intervened(last, slot), pass.taps()));
+    return finalNorm.apply(
+        tapped(Site.residual(last), intervened(last, slot), pass.taps()), pass.pieces());
   }
 
   /**

@@ -10,7 +10,7 @@ import org.bytedeco.pytorch.global.torch;
  */
 record GatedMlp(Architecture.Mlp shape, Projection[] inputs, Projection down) {
   /** What the MLP adds to the residual stream; {@code x} is {@code [batch, time, d]}, normed. */
-  Tensor apply(Tensor x, AdapterMode mode) {
+  Tensor apply(Tensor x, AdapterMode mode, Pieces pieces) {
     Tensor gate;
     Tensor up;
     if (shape.fused()) {
@@ -22,7 +22,9 @@ record GatedMlp(Architecture.Mlp shape, Projection[] inputs, Projection down) {
       gate = inputs[0].apply(x, mode);
       up = inputs[1].apply(x, mode);
     }
-    return down.apply(activated(gate).mul(up), mode);
+    boolean fused = pieces.gates(shape.activation(), gate, up);
+    var activated = fused ? pieces.gate(shape.activation(), gate, up) : activated(gate).mul(up);
+    return down.apply(activated, mode);
   }
 
   private Tensor activated(Tensor gate) {

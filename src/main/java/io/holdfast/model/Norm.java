@@ -26,7 +26,10 @@ final class Norm {
     this.wide = weight.scalar_type().intern() == ScalarType.Float;
   }
 
-  Tensor apply(Tensor x) {
+  Tensor apply(Tensor x, Pieces pieces) {
+    if (pieces.norms(x, weight)) {
+      return pieces.norm(x, weight, eps, onePlus);
+    }
     if (wide) {
       return normed(x, new TensorOptional(onePlus ? weight.add(new Scalar(1)) : weight));
     }

@@ -1,5 +1,6 @@
 package io.holdfast.model;
 
+import io.holdfast.torch.ClosedForm;
 import io.holdfast.torch.NoGrad;
 import io.holdfast.torch.Scope;
 import io.holdfast.torch.TensorOwner;
@@ -17,6 +18,7 @@ final class RecomputedPass implements TrainingPass {
   private final Tokens tokens;
   private final Decoder.Pass pass;
   private final boolean[] trainedBefore;
+  private final ClosedForm forms = new ClosedForm();
   private final TensorOwner owner = new TensorOwner();
   private final Tensor[] slots;
   private final Tensor[] randomStates;
@@ -26,7 +28,7 @@ final class RecomputedPass implements TrainingPass {
   RecomputedPass(Decoder decoder, Tokens tokens, List<Tap> taps) {
     this.decoder = decoder;
     this.tokens = tokens;
-    this.pass = decoder.pass(tokens, AdapterMode.TRAIN, taps);
+    this.pass = decoder.pass(tokens, AdapterMode.TRAIN, taps, forms);
     // What all blocks share must outlive the scope of the first one.
     pass.sight().prepare(decoder.architecture());
     this.trainedBefore = decoder.trainedBefore();
@@ -92,6 +94,7 @@ final class RecomputedPass implements TrainingPass {
 
   @Override
   public void close() {
+    forms.close();
     owner.close();
   }
 }

@@ -32,9 +32,19 @@ final class Rotations {
    */
   record Rotation(Tensor cos, Tensor sin, long width) {
     /**
-     * Turns the first {@code width} values of each head of {@code [batch, heads, time, headDim]}.
+     * Turns the first {@code width} values of each head.
+     *
+     * @param x {@code [batch, time, heads * headDim]} that nobody else reads
+     * @return {@code [batch, heads, time, headDim]}
      */
-    Tensor apply(Tensor x) {
+    Tensor apply(Tensor x, int heads, int headDim, Pieces pieces) {
+      if (pieces.rotates(x, cos)) {
+        return Attention.split(pieces.rotate(x, headDim, cos, sin), heads, headDim);
+      }
+      return apart(Attention.split(x, heads, headDim));
+    }
+
+    private Tensor apart(Tensor x) {
       long rest = x.size(-1) - width;
       if (rest == 0) {
         return turned(x);

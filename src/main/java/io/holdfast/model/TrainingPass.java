@@ -1,5 +1,6 @@
 package io.holdfast.model;
 
+import io.holdfast.torch.ClosedForm;
 import java.util.List;
 import org.bytedeco.pytorch.BoolOptional;
 import org.bytedeco.pytorch.Tensor;
@@ -26,7 +27,13 @@ public sealed interface TrainingPass extends AutoCloseable
 
   /** A pass that keeps the activations which its way back needs. */
   static TrainingPass kept(Decoder decoder, Tokens tokens, List<Tap> taps) {
-    return new Kept(decoder.forward(tokens, AdapterMode.TRAIN, taps));
+    var forms = new ClosedForm();
+    try {
+      return new Kept(decoder.forward(tokens, AdapterMode.TRAIN, taps, forms), forms);
+    } catch (RuntimeException e) {
+      forms.close();
+      throw e;
+    }
   }
 
   /**
@@ -44,13 +51,15 @@ public sealed interface TrainingPass extends AutoCloseable
   }
 
   /** The pass of plain backpropagation. */
-  record Kept(Tensor hidden) implements TrainingPass {
+  record Kept(Tensor hidden, ClosedForm forms) implements TrainingPass {
     @Override
     public void backward(Tensor gradient) {
       TrainingPass.backward(hidden, gradient);
     }
 
     @Override
-    public void close() {}
+    public void close() {
+      forms.close();
+    }
   }
 }

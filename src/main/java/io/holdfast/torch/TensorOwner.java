@@ -19,9 +19,14 @@ public final class TensorOwner implements AutoCloseable {
     return pointer;
   }
 
-  /** Frees one of the owned objects now. */
+  /** Frees one of the owned objects now; one that was taken over twice must be freed twice. */
   public void release(Pointer pointer) {
-    owned.removeIf(candidate -> candidate == pointer);
+    for (int i = owned.size() - 1; i >= 0; i--) {
+      if (owned.get(i) == pointer) {
+        owned.remove(i);
+        break;
+      }
+    }
     pointer.releaseReference();
   }
 

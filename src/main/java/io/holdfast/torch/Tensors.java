@@ -155,6 +155,47 @@ public final class Tensors {
     return Matrix.dense(memory(tensor), rows, columns, dtype(tensor.scalar_type()));
   }
 
+  /**
+   * Whether a tensor is the matrix {@code [product of leading dimensions, last dimension]} with one
+   * stride between its rows.
+   */
+  public static boolean hasRows(Tensor tensor) {
+    int last = Math.toIntExact(tensor.dim()) - 1;
+    if (tensor.is_contiguous()) {
+      return true;
+    }
+    if (last < 1 || tensor.stride(last) != 1 || tensor.stride(last - 1) < tensor.size(last)) {
+      return false;
+    }
+    for (int i = last - 2; i >= 0; i--) {
+      if (tensor.size(i) != 1 && tensor.stride(i) != tensor.stride(i + 1) * tensor.size(i + 1)) {
+        return false;
+      }
+    }
+    return true;
+  }
+
+  /** A tensor that {@linkplain #hasRows has rows} as that matrix. */
+  public static Matrix rows(Tensor tensor) {
+    if (tensor.is_contiguous()) {
+      return matrix(tensor);
+    }
+    if (!hasRows(tensor)) {
+      throw new IllegalArgumentException("rows with more than one stride are no matrix");
+    }
+    long columns = tensor.size(-1);
+    long rows = columns == 0 ? 0 : tensor.numel() / columns;
+    long stride = tensor.stride(-2);
+    long elements = rows == 0 ? 0 : (rows - 1) * stride + columns;
+    return new Matrix(
+        MemorySegment.ofAddress(tensor.data_ptr().address())
+            .reinterpret(Math.multiplyExact(elements, tensor.itemsize())),
+        rows,
+        columns,
+        stride,
+        dtype(tensor.scalar_type()));
+  }
+
   /** LibTorch's name of an element type. */
   public static ScalarType scalarType(DType dtype) {
     return switch (dtype) {
