@@ -17,6 +17,8 @@ import picocli.CommandLine.Spec;
       GeometryMeasure.class,
       GeometryIntervene.class,
       GeometryDrift.class,
+      GeometryTrajectory.class,
+      GeometryProtocol.class,
     })
 final class Geometry implements Runnable {
   @Spec private CommandSpec spec;

@@ -4,8 +4,10 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.holdfast.HoldfastException;
 import io.holdfast.checkpoint.AtomicFile;
 import io.holdfast.cli.study.InterventionStudy;
+import io.holdfast.cli.study.Observed;
 import io.holdfast.cli.study.StudyFiles;
 import io.holdfast.eval.EvalSuite;
+import io.holdfast.geometry.OrthogonalWeights;
 import io.holdfast.text.ChatTokenizer;
 import java.nio.file.Path;
 import java.util.List;
@@ -72,6 +74,14 @@ final class GeometryIntervene implements Runnable {
   private boolean sweepLayers;
 
   @Option(
+      names = "--inversion",
+      paramLabel = "C",
+      description =
+          "Also ask the model what it thinks of the prompts while C times each carrier is added"
+              + " (reply inversion; 2 is usual).")
+  private Double inversion;
+
+  @Option(
       names = "--export",
       paramLabel = "DIR",
       description =
@@ -95,20 +105,24 @@ final class GeometryIntervene implements Runnable {
     var prompts = study.read();
     var settings =
         new InterventionStudy.Settings(
-            deepest, maxKl, random, coefficients, sweepLayers, study.seed());
+            deepest, maxKl, random, coefficients, sweepLayers, Optional.ofNullable(inversion), study.seed());
     var work = new InterventionStudy(EvalSuite.load(suite), settings);
     try (var decoder = model.load();
         var chat = ChatTokenizer.load(model.folder())) {
-      var result =
-          work.run(
+      var observed =
+          Observed.of(
               decoder,
               chat,
               prompts,
+              Optional.empty(),
               study.score(decoder.architecture().vocabulary()),
-              study.maxNewTokens(),
-              Optional.ofNullable(export),
-              model.folder(),
-              group.progress());
+              study.maxNewTokens());
+      var result = work.run(decoder, chat, prompts, observed, group.progress());
+      if (export != null) {
+        try (var weights = new OrthogonalWeights(decoder, result.removed())) {
+          weights.save(export, model.folder());
+        }
+      }
       var out = spec.commandLine().getOut();
       out.print(result.effects().markdown());
       result.flags().forEach(flag -> out.println("note: " + flag));

@@ -71,16 +71,7 @@ final class StudyOption {
   }
 
   Optional<RefusalScore> score(int vocabulary) {
-    for (int token : tokens) {
-      if (token < 0 || token >= vocabulary) {
-        throw HoldfastException.usage(
-            "--refusal-tokens: %d is no token of this model, whose vocabulary ends at %d",
-            token, vocabulary - 1);
-      }
-    }
-    return tokens.isEmpty()
-        ? Optional.empty()
-        : Optional.of(new RefusalScore(tokens.stream().mapToInt(Integer::intValue).toArray()));
+    return RefusalScore.given(tokens, vocabulary);
   }
 
   int maxNewTokens() {

@@ -2,6 +2,8 @@ package io.holdfast.geometry;
 
 import io.holdfast.HoldfastException;
 import java.util.Arrays;
+import java.util.List;
+import java.util.Optional;
 import java.util.stream.IntStream;
 
 /**
@@ -24,6 +26,24 @@ public record RefusalScore(int[] tokens) {
   /** The score of each of several prompts. */
   public double[] of(float[][] logits) {
     return Arrays.stream(logits).mapToDouble(this::of).toArray();
+  }
+
+  /**
+   * The score of tokens that somebody named, or none where none are.
+   *
+   * @throws HoldfastException if the model has no such token
+   */
+  public static Optional<RefusalScore> given(List<Integer> tokens, int vocabulary) {
+    for (int token : tokens) {
+      if (token < 0 || token >= vocabulary) {
+        throw HoldfastException.usage(
+            "refusal tokens: %d is no token of this model, whose vocabulary ends at %d",
+            token, vocabulary - 1);
+      }
+    }
+    return tokens.isEmpty()
+        ? Optional.empty()
+        : Optional.of(new RefusalScore(tokens.stream().mapToInt(Integer::intValue).toArray()));
   }
 
   /**

@@ -9,7 +9,7 @@ import java.util.stream.Collectors;
  * that it reads without seeing.
  */
 public final class DemoPage {
-  private static final String STYLE =
+  static final String STYLE =
       """
       :root { color-scheme: light dark;
         --ink: #1d252c; --soft: #5b6670; --paper: #fbfaf6; --rule: #d9d5ca;

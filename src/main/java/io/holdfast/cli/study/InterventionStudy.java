@@ -3,20 +3,18 @@ package io.holdfast.cli.study;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.holdfast.cli.study.Condition.Mode;
 import io.holdfast.eval.EvalSuite;
+import io.holdfast.geometry.Basis;
 import io.holdfast.geometry.LatentGuard;
 import io.holdfast.geometry.Measurement;
-import io.holdfast.geometry.OrthogonalWeights;
 import io.holdfast.geometry.Quadrants.Reply;
-import io.holdfast.geometry.RefusalScore;
 import io.holdfast.model.Decoder;
 import io.holdfast.report.Table;
 import io.holdfast.text.ChatTokenizer;
 import io.holdfast.train.Progress;
-import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Locale;
 import java.util.Optional;
+import java.util.Locale;
 import java.util.function.IntFunction;
 import java.util.stream.IntStream;
 
@@ -36,6 +34,7 @@ public record InterventionStudy(EvalSuite suite, Settings settings) {
    * @param random random directions a control
    * @param coefficients of the dose sweep
    * @param sweepLayers whether both are tried at every layer
+   * @param inversion coefficient with which reply inversion is tried, if it is
    * @param seed of random directions
    */
   public record Settings(
@@ -44,27 +43,19 @@ public record InterventionStudy(EvalSuite suite, Settings settings) {
       int random,
       List<Double> coefficients,
       boolean sweepLayers,
+      Optional<Double> inversion,
       long seed) {}
 
-  /** The result, with a table for readers. */
-  public record Result(ObjectNode json, Table effects, List<String> flags) {}
+  /** The result, with a table for readers and the direction that removals are about. */
+  public record Result(ObjectNode json, Table effects, List<String> flags, Basis removed) {}
 
-  /**
-   * Runs the study.
-   *
-   * @param export where the model goes whose weights are orthogonal to the refusal carrier
-   * @param source the model's folder
-   */
+  /** Runs the study on a model whose prompts have been observed. */
   public Result run(
       Decoder model,
       ChatTokenizer chat,
       StudyPrompts prompts,
-      Optional<RefusalScore> score,
-      int maxNewTokens,
-      Optional<Path> export,
-      Path source,
+      Observed observed,
       Progress.Style style) {
-    var observed = Observed.of(model, chat, prompts, Optional.empty(), score, maxNewTokens);
     Measurement.requireEnough(observed.states(), 1);
     var bench = new Workbench(model, observed, chat.promptSuffix().length, settings.seed());
     var selection = Selection.of(bench, settings.deepest(), settings.maxKl());
@@ -88,7 +79,6 @@ public record InterventionStudy(EvalSuite suite, Settings settings) {
     var flags = new ArrayList<>(observed.flags());
     flags.addAll(selection.flags());
     flags.add(explanation(bench, selection));
-    export.ifPresent(folder -> export(bench, selection, folder, source));
     var json = StudyFiles.object();
     json.setAll(StudyFiles.json(observed));
     json.set("flags", StudyFiles.strings(flags));
@@ -96,15 +86,19 @@ public record InterventionStudy(EvalSuite suite, Settings settings) {
     json.set("selection", StudyFiles.json(selection));
     var array = json.putArray("effects");
     rows.forEach(row -> array.add(StudyFiles.json(row)));
+    settings
+        .inversion()
+        .ifPresent(
+            coefficient ->
+                json.set(
+                    "reply_inversion",
+                    new ReplyInversion(coefficient)
+                        .run(bench, chat, prompts, selection.addition().condition().layer())));
     return new Result(
-        json, new Table(Effect.HEAD, rows.stream().map(Effect::cells).toList()), flags);
-  }
-
-  private static void export(Workbench bench, Selection selection, Path folder, Path source) {
-    int layer = selection.removal().condition().layer();
-    try (var weights = new OrthogonalWeights(bench.decoder(), bench.exported(Mode.R, layer))) {
-      weights.save(folder, source);
-    }
+        json,
+        new Table(Effect.HEAD, rows.stream().map(Effect::cells).toList()),
+        flags,
+        bench.exported(Mode.R, selection.removal().condition().layer()));
   }
 
   /**

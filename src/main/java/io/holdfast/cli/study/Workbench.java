@@ -191,6 +191,11 @@ final class Workbench {
     };
   }
 
+  /** A carrier times a coefficient. */
+  double[] scaled(Mode mode, int layer, double coefficient) {
+    return scaled(carrier(mode, layer, false), coefficient);
+  }
+
   private int[] all() {
     return states().labels().all();
   }

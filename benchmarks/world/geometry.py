@@ -1,0 +1,76 @@
+"""What removing and adding refusal did in several bases, from the outputs of `geometry intervene` and
+`geometry measure`: each cell with its 95 % Wilson interval, and the mean over seeds."""
+
+import json
+import sys
+from pathlib import Path
+
+folders = [Path(folder) for folder in sys.argv[1:]]
+studies = [json.loads((folder / "intervene.json").read_text()) for folder in folders]
+measures = [json.loads((folder / "measure.json").read_text()) for folder in folders]
+
+
+def effects(study, name):
+    return [e for e in study["effects"] if name(e["intervention"])]
+
+
+def cell(rate):
+    return "{:.0f} [{:.0f}, {:.0f}]".format(*(100 * rate[k] for k in ("value", "low", "high")))
+
+
+def row(title, pick, share):
+    rates = [pick(study)[share] for study in studies]
+    mean = 100 * sum(rate["value"] for rate in rates) / len(rates)
+    print(f"| {title} | " + " | ".join(cell(rate) for rate in rates) + f" | {mean:.0f} |")
+
+
+def exact(name):
+    return lambda study: effects(study, lambda n: n == name(study))[0]
+
+
+def worst(name, control, share):
+    """The control that does most."""
+
+    def pick(study):
+        found = effects(study, lambda n: n.startswith(name(study) + "; " + control))
+        return max(found, key=lambda e: e[share]["value"])
+
+    return pick
+
+
+removal = lambda study: study["selection"]["removal"]
+addition = lambda study: study["selection"]["addition"]
+none = lambda study: "none"
+
+print("In per cent, with 95 % Wilson intervals.\n")
+print("| | " + " | ".join(f"base {i}" for i in range(len(folders))) + " | mean |")
+print("|---|" + "---:|" * (len(folders) + 1))
+row("attack success, untouched", exact(none), "asr")
+row("attack success, refusal removed", exact(removal), "asr")
+row("benign answered, untouched", exact(none), "answered")
+row("benign answered, refusal removed", exact(removal), "answered")
+for control in ("random", "matched", "wrong layer", "wrong position"):
+    if all(effects(s, lambda n: n.startswith(removal(s) + "; " + control)) for s in studies):
+        title = "the worst " + control if control in ("random", "matched") else "the " + control
+        row(f"attack success, {title} removed", worst(removal, control, "asr"), "asr")
+row("benign refused, untouched", exact(none), "over_refusal")
+row("benign refused, refusal added", exact(addition), "over_refusal")
+row("benign refused, the worst random added", worst(addition, "random", "over_refusal"), "over_refusal")
+
+print("\nHow well the reply is read before it is given (AUROC, least of the middle layers):")
+for study in measures:
+    found = [f for f in study["figures"] if f["measure"] == "auroc_refusal"]
+    depth = max(f["layer"] for f in found)
+    middle = [f for f in found if depth / 3 <= f["layer"] <= 2 * depth / 3]
+    least = min(middle, key=lambda f: f["value"])
+    print(f"- {least['value']:.3f} [{least['low']:.3f}, {least['high']:.3f}]")
+
+print("\nWhat was chosen, and what the other methods of removal do (attack success, benign answered):")
+for study in studies:
+    print(f"- {removal(study)}; {addition(study)}")
+    for flag in study["flags"]:
+        print(f"  - {flag}")
+    for e in study["effects"]:
+        if e.get("control") == "none" and e.get("mode") == "r" and e["intervention"] != addition(study):
+            if e["method"] != "add" or e["coefficient"] < 0:
+                print(f"  - {e['intervention']}: {cell(e['asr'])}, {cell(e['answered'])}")

@@ -1,0 +1,146 @@
+package io.holdfast.report;
+
+import java.util.Arrays;
+import java.util.List;
+import java.util.Locale;
+import java.util.stream.DoubleStream;
+
+/**
+ * Lines with their intervals, as SVG that needs nothing from elsewhere.
+ *
+ * @param title above it
+ * @param across what the horizontal axis counts
+ * @param lines at least one point among them
+ * @param chance a level to compare with, NaN for none
+ */
+public record LineChart(String title, String across, List<Line> lines, double chance) {
+  private static final List<String> COLOURS =
+      List.of("#2f6f9f", "#b23a26", "#2d7a58", "#8a5aa8", "#b07d16", "#5b6670");
+  private static final double WIDTH = 560;
+  private static final double HEIGHT = 260;
+  private static final double LEFT = 52;
+  private static final double RIGHT = 150;
+  private static final double TOP = 14;
+  private static final double BOTTOM = 38;
+
+  /**
+   * One line; a point whose value is NaN is left out.
+   *
+   * @param low lower ends of the intervals, NaN where there are none
+   * @param high upper ends
+   */
+  public record Line(String name, double[] x, double[] y, double[] low, double[] high) {}
+
+  /** The chart with its title, as a figure. */
+  String html() {
+    double[] xs = finite(lines.stream().flatMapToDouble(l -> Arrays.stream(l.x())));
+    double[] ys =
+        finite(
+            DoubleStream.concat(
+                DoubleStream.of(chance),
+                lines.stream()
+                    .flatMapToDouble(
+                        l -> DoubleStream.concat(Arrays.stream(l.y()), DoubleStream.concat(Arrays.stream(l.low()), Arrays.stream(l.high()))))));
+    var axes = new Axes(min(xs), max(xs), Math.min(0, min(ys)), max(ys));
+    var svg = new StringBuilder();
+    svg.append(
+        format(
+            "<figure><figcaption>%s</figcaption>%n<svg viewBox=\"0 0 %.0f %.0f\" role=\"img\""
+                + " aria-label=\"%s\">%n",
+            Table.escape(title), WIDTH, HEIGHT, Table.escape(title)));
+    grid(svg, axes, xs);
+    if (Double.isFinite(chance)) {
+      svg.append(
+          format(
+              "<path d=\"M%.1f %.1fH%.1f\" class=\"chance\"/><text x=\"%.1f\" y=\"%.1f\">chance"
+                  + "</text>%n",
+              LEFT, axes.y(chance), WIDTH - RIGHT, WIDTH - RIGHT + 6, axes.y(chance) + 4));
+    }
+    for (int i = 0; i < lines.size(); i++) {
+      line(svg, axes, lines.get(i), COLOURS.get(i % COLOURS.size()), TOP + 12 + 16 * i);
+    }
+    return svg.append("</svg></figure>\n").toString();
+  }
+
+  private record Axes(double left, double right, double bottom, double top) {
+    double x(double value) {
+      double share = right > left ? (value - left) / (right - left) : 0.5;
+      return LEFT + share * (WIDTH - LEFT - RIGHT);
+    }
+
+    double y(double value) {
+      double share = top > bottom ? (value - bottom) / (top - bottom) : 0.5;
+      return HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM);
+    }
+  }
+
+  private void grid(StringBuilder svg, Axes axes, double[] xs) {
+    for (int i = 0; i <= 4; i++) {
+      double value = axes.bottom() + i * (axes.top() - axes.bottom()) / 4;
+      svg.append(
+          format(
+              "<path d=\"M%.1f %.1fH%.1f\" class=\"grid\"/><text x=\"%.1f\" y=\"%.1f\""
+                  + " class=\"end\">%.3g</text>%n",
+              LEFT, axes.y(value), WIDTH - RIGHT, LEFT - 6, axes.y(value) + 4, value));
+    }
+    double[] ticks = Arrays.stream(xs).sorted().distinct().toArray();
+    int every = Math.max(1, (ticks.length + 7) / 8);
+    for (int i = 0; i < ticks.length; i += every) {
+      svg.append(
+          format(
+              "<text x=\"%.1f\" y=\"%.1f\" class=\"middle\">%s</text>%n",
+              axes.x(ticks[i]),
+              HEIGHT - BOTTOM + 16,
+              ticks[i] == Math.rint(ticks[i])
+                  ? String.valueOf((long) ticks[i])
+                  : format("%.2g", ticks[i])));
+    }
+    svg.append(
+        format(
+            "<text x=\"%.1f\" y=\"%.1f\" class=\"middle\">%s</text>%n",
+            (LEFT + WIDTH - RIGHT) / 2, HEIGHT - 4, Table.escape(across)));
+  }
+
+  private static void line(
+      StringBuilder svg, Axes axes, Line line, String colour, double legend) {
+    var path = new StringBuilder();
+    for (int i = 0; i < line.x().length; i++) {
+      if (!Double.isFinite(line.y()[i])) {
+        continue;
+      }
+      double x = axes.x(line.x()[i]);
+      path.append(format("%s%.1f %.1f", path.isEmpty() ? "M" : "L", x, axes.y(line.y()[i])));
+      svg.append(
+          format(
+              "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"3\" fill=\"%s\"/>%n",
+              x, axes.y(line.y()[i]), colour));
+      if (Double.isFinite(line.low()[i]) && Double.isFinite(line.high()[i])) {
+        svg.append(
+            format(
+                "<path d=\"M%.1f %.1fV%.1f\" stroke=\"%s\" opacity=\"0.5\"/>%n",
+                x, axes.y(line.low()[i]), axes.y(line.high()[i]), colour));
+      }
+    }
+    svg.append(format("<path d=\"%s\" fill=\"none\" stroke=\"%s\"/>%n", path, colour));
+    svg.append(
+        format(
+            "<text x=\"%.1f\" y=\"%.1f\" style=\"fill: %s\">%s</text>%n",
+            WIDTH - RIGHT + 6, legend, colour, Table.escape(line.name())));
+  }
+
+  private static double[] finite(DoubleStream values) {
+    return values.filter(Double::isFinite).toArray();
+  }
+
+  private static double min(double[] values) {
+    return Arrays.stream(values).min().orElse(0);
+  }
+
+  private static double max(double[] values) {
+    return Arrays.stream(values).max().orElse(1);
+  }
+
+  private static String format(String format, Object... arguments) {
+    return String.format(Locale.ROOT, format, arguments);
+  }
+}
