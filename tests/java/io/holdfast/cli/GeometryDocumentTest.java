@@ -58,8 +58,16 @@ class GeometryDocumentTest {
             .collect(Collectors.joining("\n"));
     for (var part :
         List.of(
-            "none", "; random 1", "; wrong layer", "; wrong position", "h perp r", "r perp h",
-            "h+r", "centre r", "ablate r", "add ")) {
+            "none",
+            "; random 1",
+            "; wrong layer",
+            "; wrong position",
+            "h perp r",
+            "r perp h",
+            "h+r",
+            "centre r",
+            "ablate r",
+            "add ")) {
       assertTrue(names.contains(part), part + " in " + names);
     }
     var none = study.at("/effects/0");
@@ -95,10 +103,25 @@ class GeometryDocumentTest {
     var other = "tests/goldens/model/llama-gqa";
     var done =
         Invocation.of(
-            "geometry", "trajectory", "--model", folder + "/base", other, "--harmful",
-            folder + "/harmful.jsonl", "--benign", folder + "/benign.jsonl", "--judge",
-            folder + "/phrases.yaml", "--suite", folder + "/suite.yaml", "--rank", "3", "--draws",
-            "20", "--output", folder + "/trajectory");
+            "geometry",
+            "trajectory",
+            "--model",
+            folder + "/base",
+            other,
+            "--harmful",
+            folder + "/harmful.jsonl",
+            "--benign",
+            folder + "/benign.jsonl",
+            "--judge",
+            folder + "/phrases.yaml",
+            "--suite",
+            folder + "/suite.yaml",
+            "--rank",
+            "3",
+            "--draws",
+            "20",
+            "--output",
+            folder + "/trajectory");
     assertEquals(ExitCode.INPUT.code(), done.exitCode());
     assertTrue(
         done.err().contains(other) && done.err().contains("another architecture"), done.err());

@@ -105,7 +105,13 @@ final class GeometryIntervene implements Runnable {
     var prompts = study.read();
     var settings =
         new InterventionStudy.Settings(
-            deepest, maxKl, random, coefficients, sweepLayers, Optional.ofNullable(inversion), study.seed());
+            deepest,
+            maxKl,
+            random,
+            coefficients,
+            sweepLayers,
+            Optional.ofNullable(inversion),
+            study.seed());
     var work = new InterventionStudy(EvalSuite.load(suite), settings);
     try (var decoder = model.load();
         var chat = ChatTokenizer.load(model.folder())) {

@@ -16,7 +16,8 @@ import picocli.CommandLine.Spec;
 @Command(
     name = "protocol",
     description = {
-      "Run a whole study: train regimes, measure their checkpoints beside the reference, remove and",
+      "Run a whole study: train regimes, measure their checkpoints beside the reference, remove"
+          + " and",
       "add carriers, replay attack strings; write results.json, results.csv and report.html. What",
       "was interrupted goes on where it stopped. Made to test models that you own."
     })

@@ -1,16 +1,15 @@
 package io.holdfast.cli;
 
-import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.holdfast.HoldfastException;
 import io.holdfast.checkpoint.AtomicFile;
+import io.holdfast.checkpoint.ModelFolder;
 import io.holdfast.cli.study.Checkpoint;
 import io.holdfast.cli.study.StudyContext;
 import io.holdfast.cli.study.StudyFiles;
 import io.holdfast.cli.study.StudyTables;
 import io.holdfast.cli.study.Trajectory;
-import io.holdfast.text.ChatTokenizer;
-import io.holdfast.checkpoint.ModelFolder;
 import io.holdfast.model.Architecture;
+import io.holdfast.text.ChatTokenizer;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -27,7 +26,8 @@ import picocli.CommandLine.Spec;
     name = "trajectory",
     description = {
       "Measure the checkpoints of a run one after another, with the model it started from as the",
-      "reference, and correlate geometry with behaviour. What is measured is kept: a study that was",
+      "reference, and correlate geometry with behaviour. What is measured is kept: a study that"
+          + " was",
       "interrupted goes on where it stopped."
     })
 final class GeometryTrajectory implements Runnable {
@@ -71,11 +71,7 @@ final class GeometryTrajectory implements Runnable {
       var reference = new Checkpoint("reference", model, model);
       try (var context =
           new StudyContext(
-              reference,
-              prompts,
-              work,
-              study.score(vocabulary()),
-              output.resolve("parts"))) {
+              reference, prompts, work, study.score(vocabulary()), output.resolve("parts"))) {
         var name = run == null ? "checkpoints" : run.getFileName().toString();
         var followed = Trajectory.follow(name, checkpoints(name), context);
         var json = followed.json(work.settings().draws(), work.settings().seed());

@@ -40,7 +40,11 @@ public record LineChart(String title, String across, List<Line> lines, double ch
                 DoubleStream.of(chance),
                 lines.stream()
                     .flatMapToDouble(
-                        l -> DoubleStream.concat(Arrays.stream(l.y()), DoubleStream.concat(Arrays.stream(l.low()), Arrays.stream(l.high()))))));
+                        l ->
+                            DoubleStream.concat(
+                                Arrays.stream(l.y()),
+                                DoubleStream.concat(
+                                    Arrays.stream(l.low()), Arrays.stream(l.high()))))));
     var axes = new Axes(min(xs), max(xs), Math.min(0, min(ys)), max(ys));
     var svg = new StringBuilder();
     svg.append(
@@ -101,8 +105,7 @@ public record LineChart(String title, String across, List<Line> lines, double ch
             (LEFT + WIDTH - RIGHT) / 2, HEIGHT - 4, Table.escape(across)));
   }
 
-  private static void line(
-      StringBuilder svg, Axes axes, Line line, String colour, double legend) {
+  private static void line(StringBuilder svg, Axes axes, Line line, String colour, double legend) {
     var path = new StringBuilder();
     for (int i = 0; i < line.x().length; i++) {
       if (!Double.isFinite(line.y()[i])) {

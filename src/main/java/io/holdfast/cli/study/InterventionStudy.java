@@ -13,8 +13,8 @@ import io.holdfast.text.ChatTokenizer;
 import io.holdfast.train.Progress;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Optional;
 import java.util.Locale;
+import java.util.Optional;
 import java.util.function.IntFunction;
 import java.util.stream.IntStream;
 

@@ -43,10 +43,7 @@ public final class Protocol {
    * @param say tells the user what is going on
    */
   public Protocol(
-      ProtocolConfig config,
-      Evaluator.Loader suites,
-      Progress.Style style,
-      Consumer<String> say) {
+      ProtocolConfig config, Evaluator.Loader suites, Progress.Style style, Consumer<String> say) {
     this.config = config;
     this.suites = suites;
     this.style = style;
@@ -127,7 +124,13 @@ public final class Protocol {
     var i = config.interventions();
     var settings =
         new InterventionStudy.Settings(
-            i.deepest(), i.maxKl(), i.random(), i.coefficients(), i.sweepLayers(), i.inversion(), config.seed());
+            i.deepest(),
+            i.maxKl(),
+            i.random(),
+            i.coefficients(),
+            i.sweepLayers(),
+            i.inversion(),
+            config.seed());
     var study = new InterventionStudy(context.measures().suite().orElseThrow(), settings);
     return context.with(
         checkpoint,
@@ -136,7 +139,8 @@ public final class Protocol {
         decoder -> {
           var observed = context.observed(decoder);
           var json = StudyFiles.object().put("checkpoint", checkpoint.name());
-          json.setAll(study.run(decoder, context.chat(), context.prompts(), observed, style).json());
+          json.setAll(
+              study.run(decoder, context.chat(), context.prompts(), observed, style).json());
           return json;
         });
   }
@@ -159,7 +163,9 @@ public final class Protocol {
     boolean resume = begun && Files.isDirectory(training.output().resolve("checkpoints"));
     var outcome = TrainRun.run(training, resume, style, suites);
     stages.keep(
-        "train-" + name, key, StudyFiles.object().put("checkpoint", outcome.checkpoint().toString()));
+        "train-" + name,
+        key,
+        StudyFiles.object().put("checkpoint", outcome.checkpoint().toString()));
     return training.output();
   }
 
@@ -183,10 +189,7 @@ public final class Protocol {
     var m = config.measures();
     return new MeasureStudy(
         new Measurement.Settings(
-            m.rank(),
-            Stream.of(1, 3).filter(k -> k < m.rank()).toList(),
-            m.draws(),
-            config.seed()),
+            m.rank(), Stream.of(1, 3).filter(k -> k < m.rank()).toList(), m.draws(), config.seed()),
         Optional.of(EvalSuite.load(config.suite())),
         m.task().map(file -> MeasureStudy.taskRows(chat, file, 64)).orElse(List.of()),
         config.prompts().maxNewTokens());

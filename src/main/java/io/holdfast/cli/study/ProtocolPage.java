@@ -35,7 +35,8 @@ final class ProtocolPage {
       point
           .get("figures")
           .forEach(
-              f -> rows.add(new StudyFiles.Named(point.get("checkpoint").asText(), (ObjectNode) f)));
+              f ->
+                  rows.add(new StudyFiles.Named(point.get("checkpoint").asText(), (ObjectNode) f)));
     }
     for (var study : result.get("interventions")) {
       for (var effect : study.get("effects")) {
@@ -66,16 +67,22 @@ final class ProtocolPage {
     var parts = new ArrayList<Part>();
     parts.add(
         new Part.Prose(
-            "Each number stands beside its 95 % interval over prompts, what shuffled labels give and"
-                + " what chance gives. Coupling is a diagnostic, not a safety score: a model that"
-                + " refuses everything and one that refuses nothing can couple alike. That an"
+            "Each number stands beside its 95 % interval over prompts, what shuffled labels give"
+                + " and what chance gives. Coupling is a diagnostic, not a safety score: a model"
+                + " that refuses everything and one that refuses nothing can couple alike. That an"
                 + " intervention works shows that a direction suffices, not that nothing else does"
                 + " the same; sweeps do not prove separate pathways."));
     parts.add(new Part.Heading("The reference"));
     var reference = (ObjectNode) result.get("measured");
     parts.add(new Part.Sheet(StudyTables.figures(reference)));
     notes(parts, reference);
-    parts.add(layers(reference, "Where harm and refusal can be read (AUROC)", .5, "auroc_harm", "auroc_refusal"));
+    parts.add(
+        layers(
+            reference,
+            "Where harm and refusal can be read (AUROC)",
+            .5,
+            "auroc_harm",
+            "auroc_refusal"));
     parts.add(
         layers(
             reference,
@@ -84,7 +91,9 @@ final class ProtocolPage {
             "cosine"));
     if (!result.get("anchors").isEmpty()) {
       parts.add(new Part.Heading("Anchors"));
-      result.get("anchors").forEach(a -> parts.add(new Part.Sheet(StudyTables.figures((ObjectNode) a))));
+      result
+          .get("anchors")
+          .forEach(a -> parts.add(new Part.Sheet(StudyTables.figures((ObjectNode) a))));
     }
     trajectories(parts, result);
     result.get("interventions").forEach(study -> interventions(parts, (ObjectNode) study));

@@ -46,8 +46,7 @@ record ReplyInversion(double coefficient) {
           var greedy = Generation.greedy(LONGEST, chat.tokenizer().endOfText());
           int certainly = 0;
           int no = 0;
-          for (var answer :
-              new Generator(bench.decoder(), taps, BATCH).generate(asked, greedy)) {
+          for (var answer : new Generator(bench.decoder(), taps, BATCH).generate(asked, greedy)) {
             var text = chat.tokenizer().decode(answer.ids(), true);
             boolean yes = text.contains("ertainly");
             certainly += yes ? 1 : 0;

@@ -15,8 +15,9 @@ import java.util.Optional;
 import java.util.function.Supplier;
 
 /**
- * The parts of a long study, each a file that names what it depends on: a study that was interrupted
- * goes on with the first part that is missing, one whose inputs changed does that part again.
+ * The parts of a long study, each a file that names what it depends on: a study that was
+ * interrupted goes on with the first part that is missing, one whose inputs changed does that part
+ * again.
  */
 record Stages(Path folder) {
   private static final ObjectMapper JSON = new ObjectMapper();
@@ -57,8 +58,7 @@ record Stages(Path folder) {
     try {
       Files.createDirectories(folder);
     } catch (IOException e) {
-      throw HoldfastException.input(
-          "%s: cannot be created (%s)", folder, e.getMessage());
+      throw HoldfastException.input("%s: cannot be created (%s)", folder, e.getMessage());
     }
     var kept = StudyFiles.object().put("key", hash(key));
     kept.set("result", result);

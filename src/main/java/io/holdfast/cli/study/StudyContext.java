@@ -111,8 +111,7 @@ public final class StudyContext implements AutoCloseable {
   Observed observed() {
     if (observed == null) {
       observed =
-          Observed.of(
-              model(), chat(), prompts, Optional.empty(), score, measures.maxNewTokens());
+          Observed.of(model(), chat(), prompts, Optional.empty(), score, measures.maxNewTokens());
     }
     return observed;
   }

@@ -95,8 +95,7 @@ public record Trajectory(String regime, List<ObjectNode> points) {
         double[] x = both.stream().mapToDouble(p -> value(p, geometry)).toArray();
         double[] y = both.stream().mapToDouble(p -> value(p, behaviour)).toArray();
         if (x.length >= FEWEST) {
-          var row =
-              array.addObject().put("geometry", geometry).put("behaviour", behaviour);
+          var row = array.addObject().put("geometry", geometry).put("behaviour", behaviour);
           row.put("checkpoints", x.length);
           StudyFiles.putInto(row, Estimate.spearman(x, y, draws, seed));
         }

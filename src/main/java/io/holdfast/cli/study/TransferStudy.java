@@ -90,8 +90,7 @@ record TransferStudy(
     try (var model = source.load();
         var gcg = new Gcg(model, context.chat(), kernels(), gcgSettings());
         var interrupt = Interrupt.watch();
-        var progress =
-            Progress.start("attack", (long) cases.size() * settings.steps(), style)) {
+        var progress = Progress.start("attack", (long) cases.size() * settings.steps(), style)) {
       AttackRun.in(folder, about, true, 10, new GcgMethod(gcg, judge, settings.maxNewTokens()))
           .run(
               cases.stream().map(List::of).toList(),

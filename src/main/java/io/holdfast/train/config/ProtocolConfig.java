@@ -77,8 +77,7 @@ public record ProtocolConfig(
    * @param draws of bootstrap and permutations
    * @param task rows with answers, for interference
    */
-  public record Measures(
-      @Default("8") int rank, @Default("200") int draws, Optional<Path> task) {
+  public record Measures(@Default("8") int rank, @Default("200") int draws, Optional<Path> task) {
     public Measures {
       unless(rank >= 1, "rank", "must be at least 1, is %s", rank);
       unless(draws >= 20, "draws", "must be at least 20, is %s", draws);
