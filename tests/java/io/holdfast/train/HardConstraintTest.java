@@ -267,6 +267,39 @@ class HardConstraintTest {
     assertTrue(error.getMessage().contains("nothing that is trained writes to or reads from"));
   }
 
+  /** Of a basis of two layers and three directions, one layer and two directions are held. */
+  @Test
+  void aPartOfABasisMayBeAskedFor() {
+    var output = train("part", "guard.subspace.layers=[1]", "guard.subspace.rank=2");
+    var first = new Basis(Arrays.copyOf(Basis.random(WIDTH, RANK, 1).vectors(), 2));
+    var third = new Basis(new double[][] {Basis.random(WIDTH, RANK, 1).vectors()[2]});
+    try (var before = Safetensors.open(model.resolve("model.safetensors"));
+        var after =
+            Safetensors.open(output.resolve("checkpoints/step-" + STEPS + "/model.safetensors"))) {
+      var held = "model.layers.0.mlp.down_proj.weight";
+      var update = transposed(minus(matrix(after, held), matrix(before, held)));
+      assertEquals(0, first.share(update), 1e-9);
+      assertTrue(third.share(update) > 1e-3);
+      var free = "model.layers.1.mlp.down_proj.weight";
+      var other = transposed(minus(matrix(after, free), matrix(before, free)));
+      assertTrue(Basis.random(WIDTH, RANK, 2).share(other) > 1e-3);
+    }
+    for (var beyond : List.of("guard.subspace.layers=[0]", "guard.subspace.rank=4")) {
+      var error = assertThrows(HoldfastException.class, () -> train("beyond", beyond));
+      assertEquals(ExitCode.USAGE, error.exitCode());
+      assertTrue(error.getMessage().contains("has layers [1, 2] with rank 3"), error.getMessage());
+    }
+  }
+
+  @Test
+  void whatTheHardConstraintDoesNotLookAtIsRefused() {
+    for (var unused : List.of("filter=1", "task_weight=one_minus_risk", "risk_column=risk")) {
+      var error =
+          assertThrows(HoldfastException.class, () -> train("unused", "guard.subspace." + unused));
+      assertTrue(error.getMessage().contains("need soft or both"), error.getMessage());
+    }
+  }
+
   @Test
   void aLayerThatTheModelLacksIsAnError() {
     try (var files = ModelFolder.open(model);

@@ -68,7 +68,7 @@ class StreamingTest {
   private static Ended run(String heap, String how, Path rows, Path kept) throws Exception {
     var child =
         new Child(Reading.class, how, rows.toString(), kept.toString())
-            .with(heap, "-XX:ActiveProcessorCount=2", "-XX:TieredStopAtLevel=1")
+            .with(heap, "-Xms16m", "-XX:ActiveProcessorCount=2", "-XX:TieredStopAtLevel=1")
             .start();
     var said = new String(child.getInputStream().readAllBytes());
     return new Ended(child.waitFor(), said);

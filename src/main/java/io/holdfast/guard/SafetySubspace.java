@@ -13,6 +13,8 @@ import java.nio.file.Path;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Collection;
 import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
@@ -125,6 +127,20 @@ public final class SafetySubspace implements AutoCloseable {
               + " needs; fit it anew (holdfast geometry fit)");
     }
     return benignMeans.get(layer);
+  }
+
+  /** Some of its layers, with their first directions. */
+  public SafetySubspace part(Collection<Integer> layers, int rank) {
+    var some = new TreeMap<Integer, double[][]>();
+    var itsScales = new TreeMap<Integer, Double>();
+    for (int layer : layers) {
+      some.put(layer, columns(new Basis(Arrays.copyOf(directions(layer).vectors(), rank))));
+      itsScales.put(layer, scale(layer));
+    }
+    var part = new SafetySubspace(some, itsScales, modelHash);
+    part.benignMeans.putAll(benignMeans);
+    part.benignMeans.keySet().retainAll(layers);
+    return part;
   }
 
   /**

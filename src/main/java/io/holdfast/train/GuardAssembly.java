@@ -27,6 +27,9 @@ import java.util.stream.IntStream;
 
 /** From the {@code guard} section of a configuration to guards, ready to hold a run. */
 final class GuardAssembly {
+  /** Directions per layer where none are asked for. */
+  private static final int RANK = 16;
+
   private final GuardConfig config;
   private final Decoder reference;
   private final String modelHash;
@@ -107,10 +110,7 @@ final class GuardAssembly {
   /** The basis of a file or of a contrast, or as many random directions. */
   private SafetySubspace chosen(GuardConfig.Subspace settings) {
     var subspace =
-        settings
-            .basis()
-            .map(file -> SafetySubspace.load(file, modelHash))
-            .orElseGet(() -> fitted(settings));
+        settings.basis().map(file -> loaded(file, settings)).orElseGet(() -> fitted(settings));
     int slots = reference.architecture().depth();
     for (int layer : subspace.layers()) {
       if (layer > slots) {
@@ -124,6 +124,24 @@ final class GuardAssembly {
     }
     try (subspace) {
       return subspace.randomized(seed);
+    }
+  }
+
+  /** A file's subspace, or the part of it that the configuration asks for. */
+  private SafetySubspace loaded(Path file, GuardConfig.Subspace settings) {
+    var whole = SafetySubspace.load(file, modelHash);
+    if (settings.layers().isEmpty() && settings.rank().isEmpty()) {
+      return whole;
+    }
+    try (whole) {
+      var wanted = settings.layers().isEmpty() ? whole.layers() : layers(settings);
+      if (!whole.layers().containsAll(wanted) || settings.rank().orElse(1) > whole.rank()) {
+        throw HoldfastException.usage(
+            "guard.subspace: layers %s with rank %d are asked for, but %s has layers %s with rank"
+                + " %d",
+            wanted, settings.rank().orElse(whole.rank()), file, whole.layers(), whole.rank());
+      }
+      return whole.part(wanted, settings.rank().orElse(whole.rank()));
     }
   }
 
@@ -189,7 +207,8 @@ final class GuardAssembly {
     var harmful = reader.readPrompts(contrast.harmful());
     var benign = reader.readPrompts(contrast.benign());
     var subspace =
-        SubspaceFit.fit(reference, harmful, benign, layers(settings), settings.rank(), modelHash);
+        SubspaceFit.fit(
+            reference, harmful, benign, layers(settings), settings.rank().orElse(RANK), modelHash);
     subspace.save(
         folder.resolve("safety-subspace.safetensors"),
         Map.of("harmful", contrast.harmful().toString(), "benign", contrast.benign().toString()));

@@ -134,8 +134,8 @@ public record GuardConfig(
    * from a file.
    *
    * @param layers slots of the residual stream: 0 the embedding output, l after block l, negative
-   *     from the end; empty ({@code all}) for every one between two blocks
-   * @param rank directions per layer
+   *     from the end; empty ({@code all}) for every one between two blocks, or all of a basis
+   * @param rank directions per layer: 16 if they are fitted here; of a basis its first, or all
    * @param control random directions in place of the fitted ones, to see what those do
    * @param constraint what holds: a penalty on hidden states, a projection of what the weights may
    *     learn, or both
@@ -156,7 +156,7 @@ public record GuardConfig(
    */
   public record Subspace(
       @EmptyAs("all") Optional<List<Integer>> layers,
-      @Default("16") int rank,
+      Optional<Integer> rank,
       @Default("none") Control control,
       @Default("soft") Constraint constraint,
       @Default("true") boolean readers,
@@ -175,7 +175,7 @@ public record GuardConfig(
       Optional<Integer> anchorBatch) {
     public Subspace {
       layers.ifPresent(l -> unless(!l.isEmpty(), "layers", "must name a layer, or be 'all'"));
-      unless(rank >= 1, "rank", "must be at least 1, is %s", rank);
+      rank.ifPresent(k -> unless(k >= 1, "rank", "must be at least 1, is %s", k));
       unless(weight >= 0, "weight", "must not be negative, is %s", weight);
       unless(filter >= 0 && filter <= 1, "filter", "must be in [0, 1], is %s", filter);
       unless(stability >= 0, "stability", "must not be negative, is %s", stability);
@@ -188,6 +188,12 @@ public record GuardConfig(
           stability == 0 && geometry == 0 || constraint != Constraint.HARD,
           "constraint",
           "is hard: stability and geometry need soft or both");
+      boolean rows = riskColumn.isPresent() || byRisk || taskWeight != RowWeight.ONE;
+      unless(
+          constraint != Constraint.HARD || !rows && filter == 0 && anchors.isEmpty(),
+          "constraint",
+          "is hard, which is the same for all rows: risk_column, by_risk, task_weight, filter and"
+              + " anchors need soft or both");
       unless(
           weight + filter + stability + geometry > 0 || constraint == Constraint.HARD,
           "weight",
