@@ -11,6 +11,7 @@ import io.holdfast.kernels.KernelBackends;
 import io.holdfast.kernels.Kernels;
 import io.holdfast.kernels.Matrix;
 import io.holdfast.model.Decoder;
+import io.holdfast.model.Scorer;
 import io.holdfast.torch.LibTorch;
 import io.holdfast.torch.Scope;
 import io.holdfast.torch.Tensors;
@@ -18,11 +19,14 @@ import java.lang.reflect.Proxy;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
+import java.util.SplittableRandom;
+import java.util.function.IntFunction;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.MethodSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** One step's gradient and losses are those of plain PyTorch. */
 class GcgGoldenTest {
@@ -91,6 +95,47 @@ class GcgGoldenTest {
                 Goldens.floats(expected, "losses/" + loss),
                 values,
                 1e-4);
+          }
+        }
+      }
+    }
+  }
+
+  /** Windows, two sets of rotary frequencies, fused projections: the cache is not felt anywhere. */
+  @ParameterizedTest
+  @ValueSource(strings = {"mistral", "gemma3", "qwen2", "phi3", "phi3-longrope", "llama-bias"})
+  void lossesAreTheScorersInEveryFamily(String model) {
+    var random = new SplittableRandom(4);
+    IntFunction<int[]> draw = count -> random.ints(count, 4, 89).toArray();
+    int[] parent = draw.apply(6);
+    try (var decoder = Decoder.load(Goldens.path("model/" + model))) {
+      // With the shorter one all is within the first frequencies, with the longer one it is not.
+      for (int lead : new int[] {12, 30}) {
+        var prompt =
+            new AttackPrompt("", "", "", draw.apply(lead), draw.apply(3), draw.apply(5));
+        var candidates = new ArrayList<>(List.of(parent, draw.apply(6), draw.apply(9)));
+        for (int position = 0; position < 6; position += 2) {
+          int[] changed = parent.clone();
+          changed[position] = 50;
+          candidates.add(changed);
+        }
+        var expected = new ArrayList<Double>();
+        for (int[] string : candidates) {
+          int[] whole =
+              AttackPrompt.join(prompt.before(), string, prompt.after(), prompt.target());
+          float[] logprobs = new Scorer(decoder, 1).score(List.of(whole)).getFirst().logprobs();
+          double sum = 0;
+          for (int t = 0; t < 5; t++) {
+            sum -= logprobs[logprobs.length - 1 - t] / 5;
+          }
+          expected.add(sum);
+        }
+        try (var scorer =
+            new CandidateScorer(
+                decoder, KERNELS, prompt, new TargetLoss.CrossEntropy(), 40)) {
+          double[] losses = scorer.losses(parent, candidates);
+          for (int i = 0; i < losses.length; i++) {
+            assertEquals(expected.get(i), losses[i], 1e-4, model + " " + lead + " " + i);
           }
         }
       }

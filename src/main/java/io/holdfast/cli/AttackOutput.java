@@ -82,6 +82,7 @@ final class AttackOutput {
     description.put("max_new_tokens", option.newTokens());
     var ids = description.putArray("cases");
     cases.forEach(one -> ids.add(one.id()));
+    description.put("requests", cases.stream().map(AttackCase::request).toList().hashCode());
     description.put("targets", cases.stream().map(AttackCase::target).toList().hashCode());
     return description;
   }
