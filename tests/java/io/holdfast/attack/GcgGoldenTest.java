@@ -111,8 +111,7 @@ class GcgGoldenTest {
     try (var decoder = Decoder.load(Goldens.path("model/" + model))) {
       // With the shorter one all is within the first frequencies, with the longer one it is not.
       for (int lead : new int[] {12, 30}) {
-        var prompt =
-            new AttackPrompt("", "", "", draw.apply(lead), draw.apply(3), draw.apply(5));
+        var prompt = new AttackPrompt("", "", "", draw.apply(lead), draw.apply(3), draw.apply(5));
         var candidates = new ArrayList<>(List.of(parent, draw.apply(6), draw.apply(9)));
         for (int position = 0; position < 6; position += 2) {
           int[] changed = parent.clone();
@@ -121,8 +120,7 @@ class GcgGoldenTest {
         }
         var expected = new ArrayList<Double>();
         for (int[] string : candidates) {
-          int[] whole =
-              AttackPrompt.join(prompt.before(), string, prompt.after(), prompt.target());
+          int[] whole = AttackPrompt.join(prompt.before(), string, prompt.after(), prompt.target());
           float[] logprobs = new Scorer(decoder, 1).score(List.of(whole)).getFirst().logprobs();
           double sum = 0;
           for (int t = 0; t < 5; t++) {
@@ -131,8 +129,7 @@ class GcgGoldenTest {
           expected.add(sum);
         }
         try (var scorer =
-            new CandidateScorer(
-                decoder, KERNELS, prompt, new TargetLoss.CrossEntropy(), 40)) {
+            new CandidateScorer(decoder, KERNELS, prompt, new TargetLoss.CrossEntropy(), 40)) {
           double[] losses = scorer.losses(parent, candidates);
           for (int i = 0; i < losses.length; i++) {
             assertEquals(expected.get(i), losses[i], 1e-4, model + " " + lead + " " + i);
