@@ -34,6 +34,7 @@ import picocli.CommandLine.Spec;
       Merge.class,
       Geometry.class,
       Attack.class,
+      Risk.class,
       Doctor.class,
       Bench.class,
       GenerateCompletion.class

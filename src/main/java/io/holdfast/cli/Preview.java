@@ -6,8 +6,10 @@ import io.holdfast.guard.KlGuard;
 import io.holdfast.text.Tokenizer;
 import io.holdfast.train.config.GuardConfig;
 import io.holdfast.train.config.GuardConfig.RowWeight;
+import io.holdfast.train.config.RiskConfig;
 import io.holdfast.train.config.TrainConfig;
 import java.io.PrintWriter;
+import java.util.Optional;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
@@ -65,14 +67,14 @@ final class Preview implements Runnable {
       Example example, Tokenizer tokenizer, TrainConfig config, PrintWriter out) {
     var weight = weight(example, config.guard());
     out.printf(
-        "%s%s  %d tokens, %d learnt  task weight %.3g  KL weight %.3g%s%n",
+        "%s%s  %d tokens, %d learnt  %s%n",
         example.place(),
         example.id().equals(example.place().toString()) ? "" : "  id " + example.id(),
         example.ids().length,
         Coverage.supervised(example),
-        weight.task(),
-        weight.kl(),
-        Float.isNaN(example.risk()) ? "" : "  risk %.3g".formatted(example.risk()));
+        weight
+            .map(known -> weights(known, example))
+            .orElse("weighed by its risk, which is not yet known"));
     out.println("   pos      id  loss  token");
     for (int i = 0; i < example.ids().length; i++) {
       int id = example.ids()[i];
@@ -80,15 +82,36 @@ final class Preview implements Runnable {
           "%6d  %6d  %s  %s%s%n",
           i,
           id,
-          example.target()[i] ? "%4.2g".formatted(weight.task()) : "   .",
+          example.target()[i]
+              ? "%4.2g".formatted(weight.orElse(ExampleWeight.PLAIN).task())
+              : "   .",
           visible(tokenizer.decode(new int[] {id}, false)),
           mark(example, i));
     }
     out.println();
   }
 
-  /** How the row enters the loss under the guards of the configuration. */
-  private static ExampleWeight weight(Example example, GuardConfig guard) {
+  private static String weights(ExampleWeight weight, Example example) {
+    return "task weight %.3g  KL weight %.3g%s"
+        .formatted(
+            weight.task(),
+            weight.kl(),
+            Float.isNaN(example.risk()) ? "" : "  risk %.3g".formatted(example.risk()));
+  }
+
+  /**
+   * How the row enters the loss under the guards of the configuration; empty where that is for a
+   * source of risk to say that only a run asks.
+   */
+  private static Optional<ExampleWeight> weight(Example row, GuardConfig guard) {
+    var source = guard.riskSource();
+    var example =
+        source.isPresent() && source.get() instanceof RiskConfig.Constant(double value)
+            ? row.withRisk((float) value)
+            : row;
+    if (source.isPresent() && Float.isNaN(example.risk())) {
+      return Optional.empty();
+    }
     var weight =
         guard
             .kl()
@@ -96,7 +119,8 @@ final class Preview implements Runnable {
             .orElse(ExampleWeight.PLAIN);
     boolean byRisk =
         guard.subspace().filter(s -> s.taskWeight() == RowWeight.ONE_MINUS_RISK).isPresent();
-    return byRisk ? new ExampleWeight(weight.task() * (1 - example.risk()), weight.kl()) : weight;
+    return Optional.of(
+        byRisk ? new ExampleWeight(weight.task() * (1 - example.risk()), weight.kl()) : weight);
   }
 
   private static String mark(Example example, int position) {

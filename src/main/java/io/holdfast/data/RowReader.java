@@ -32,7 +32,11 @@ public final class RowReader {
   private final ChatTokenizer chat;
   private final Columns columns;
 
-  /** A reader for one model's tokens. */
+  /**
+   * A reader for one model's tokens.
+   *
+   * @param chat may be null where only {@link #row} is asked for; prompts then are chats
+   */
   public RowReader(ChatTokenizer chat) {
     this(chat, Columns.AS_THEY_ARE);
   }
@@ -104,7 +108,7 @@ public final class RowReader {
   private Row folded(Fields fields, String prompt, String completion) {
     var system = system(fields);
     boolean raw = fields.flag("raw");
-    if (raw || !chat.hasTemplate()) {
+    if (raw || chat != null && !chat.hasTemplate()) {
       if (!system.isEmpty()) {
         throw fields
             .place()

@@ -5,6 +5,7 @@ import io.holdfast.data.Example;
 import io.holdfast.model.Tap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import org.bytedeco.pytorch.Tensor;
 
 /**
@@ -40,6 +41,11 @@ public interface Guard extends AutoCloseable {
 
   /** Sees the micro-batches of a step before the first of them is computed. */
   default void window(List<Batch> batches) {}
+
+  /** What weighs the cross entropy of single tokens, if anything does. */
+  default Optional<TokenWeights> tokenWeights() {
+    return Optional.empty();
+  }
 
   /**
    * Taps for the forward pass of one batch, or none.

@@ -361,7 +361,7 @@ public final class Decoder implements AutoCloseable {
    * At which slots of the residual stream a backward pass has something to do: where what is
    * trained stands before them.
    */
-  boolean[] trainedBefore() {
+  public boolean[] trainedBefore() {
     var trained = new boolean[blocks.size() + 1];
     trained[0] = weights.get("model.embed_tokens.weight").requires_grad();
     for (int layer = 0; layer < blocks.size(); layer++) {

@@ -1,8 +1,12 @@
 package io.holdfast.risk;
 
+import io.holdfast.data.Batch;
 import io.holdfast.data.Example;
 import java.util.AbstractList;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
+import java.util.Optional;
 import java.util.RandomAccess;
 import java.util.SplittableRandom;
 
@@ -21,9 +25,30 @@ import java.util.SplittableRandom;
  */
 public final class RowRisks {
   private final double smoothing;
+  private final Optional<Assessor> assessor;
+  private final Optional<RiskPredictor> predictor;
   private double average = Double.NaN;
   private double sum;
   private long count;
+
+  /** Gives rows a risk just before they are learnt. */
+  @FunctionalInterface
+  public interface Assessor {
+    /** The risk of each of the rows. */
+    float[] assess(List<Example> rows);
+
+    /** How many rows could not be assessed so far and count as high risk. */
+    default long failed() {
+      return 0;
+    }
+  }
+
+  private RowRisks(
+      double smoothing, Optional<Assessor> assessor, Optional<RiskPredictor> predictor) {
+    this.smoothing = smoothing;
+    this.assessor = assessor;
+    this.predictor = predictor;
+  }
 
   /**
    * Risks that the rows bring with them.
@@ -31,7 +56,17 @@ public final class RowRisks {
    * @param smoothing m, in [0, 1); 0 leaves every risk as it is
    */
   public RowRisks(double smoothing) {
-    this.smoothing = smoothing;
+    this(smoothing, Optional.empty(), Optional.empty());
+  }
+
+  /** Risks that are asked for as the rows are about to be learnt. */
+  public RowRisks(double smoothing, Assessor assessor) {
+    this(smoothing, Optional.of(assessor), Optional.empty());
+  }
+
+  /** Risks that are read on the way of the forward pass in training. */
+  public RowRisks(double smoothing, RiskPredictor predictor) {
+    this(smoothing, Optional.empty(), Optional.of(predictor));
   }
 
   /** These rows with these risks, one each. */
@@ -52,9 +87,28 @@ public final class RowRisks {
     return shuffled;
   }
 
-  /** The rows of a step, by micro-batch, with the risk by which guards weigh them. */
+  /**
+   * The rows of a step, by micro-batch, with the risk by which guards weigh them; without one where
+   * it is read in the pass.
+   */
   public List<List<Example>> assess(List<List<Example>> window) {
-    return window.stream().map(rows -> rows.stream().map(this::smoothed).toList()).toList();
+    if (predictor.isPresent()) {
+      return window;
+    }
+    var rows = window.stream().flatMap(List::stream).toList();
+    var risky = assessor.map(source -> with(rows, source.assess(rows))).orElse(rows);
+    var next = risky.stream().map(this::smoothed).iterator();
+    return window.stream().map(own -> own.stream().map(_ -> next.next()).toList()).toList();
+  }
+
+  /** What a forward pass over a batch must be shown for its risks, if they are read in the pass. */
+  public Optional<RiskReading> reading(Batch batch) {
+    return predictor.map(own -> new RiskReading(own, batch));
+  }
+
+  /** The rows of a batch with the risks that a pass has read. */
+  public List<Example> read(Batch batch, RiskReading reading) {
+    return with(batch.examples(), reading.risks()).stream().map(this::smoothed).toList();
   }
 
   private Example smoothed(Example row) {
@@ -72,16 +126,20 @@ public final class RowRisks {
   /**
    * Ends a step.
    *
-   * @return the mean risk of its rows before smoothing; NaN if none had any
+   * @return for {@code metrics.jsonl}: {@code risk}, the mean of its rows before smoothing, and
+   *     {@code risk_failed}, the rows so far that could not be assessed
    */
-  public double endStep() {
-    double mean = sum / count;
+  public Map<String, Double> endStep() {
+    var terms = new LinkedHashMap<String, Double>();
     if (count > 0) {
+      double mean = sum / count;
       average = Double.isNaN(average) ? mean : smoothing * average + (1 - smoothing) * mean;
+      terms.put("risk", mean);
     }
+    assessor.ifPresent(source -> terms.put("risk_failed", (double) source.failed()));
     sum = 0;
     count = 0;
-    return mean;
+    return terms;
   }
 
   /** The moving average, NaN before the first step: all that a resumed run must know. */

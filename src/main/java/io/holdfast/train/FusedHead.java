@@ -11,7 +11,9 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.Arrays;
+import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch.ScalarType;
 
 /**
  * The head of the model and its loss in one: hidden states in, their gradient out.
@@ -79,6 +81,23 @@ public final class FusedHead {
     return Math.max(CHUNK_ROWS, CHUNK_BYTES / (Float.BYTES * Math.max(1, vocabulary)));
   }
 
+  /** Weighs the cross entropy of a row by what the model makes of its label. */
+  @FunctionalInterface
+  interface RowFactors {
+    /**
+     * A constant in the gradient.
+     *
+     * @param row number of the row
+     * @param logProbability of its label
+     */
+    double of(int row, double logProbability);
+  }
+
+  /** The loss of a batch, and its gradient, as below with all factors 1. */
+  public Loss lossAndGradient(Tensor hidden, LossRows rows, Tensor referenceRows, Tensor gradient) {
+    return lossAndGradient(hidden, rows, referenceRows, gradient, null);
+  }
+
   /**
    * The loss of a batch, and its gradient.
    *
@@ -87,8 +106,10 @@ public final class FusedHead {
    * @param referenceRows {@code [rows.withKl(), d]} hidden states of the reference at the first
    *     rows, or null where no row has a KL weight
    * @param gradient {@code [batch * time, d]}, zeros; receives the gradient of the loss
+   * @param factors of the rows' cross entropies beside their weights, or null for 1
    */
-  public Loss lossAndGradient(Tensor hidden, LossRows rows, Tensor referenceRows, Tensor gradient) {
+  Loss lossAndGradient(
+      Tensor hidden, LossRows rows, Tensor referenceRows, Tensor gradient, RowFactors factors) {
     long chunk = chunkRows(weight.size(0));
     var sum = Loss.ZERO;
     try (var scope = Scope.open();
@@ -102,7 +123,7 @@ public final class FusedHead {
         try (var inner = Scope.open()) {
           boolean kl = start < rows.withKl();
           var reference = kl ? referenceRows.narrow(0, start, count) : null;
-          sum = sum.plus(chunk(flat, rows, start, count, reference, gradient, arena));
+          sum = sum.plus(chunk(flat, rows, start, count, reference, gradient, factors, arena));
         }
         start += count;
       }
@@ -117,6 +138,7 @@ public final class FusedHead {
       int count,
       Tensor reference,
       Tensor gradient,
+      RowFactors factors,
       Arena arena) {
     var index = Tensors.of(Arrays.copyOfRange(rows.index(), start, start + count), count);
     var selected = flat.index_select(0, index);
@@ -124,6 +146,9 @@ public final class FusedHead {
     var logits = mm(selected, head.t());
     var referenceLogits = reference == null ? null : mm(reference, referenceWeight.t());
     var ceWeight = floats(arena, rows.ceWeight(), start, count);
+    if (factors != null) {
+      weigh(ceWeight, factors, logits, rows, start, count);
+    }
     var klWeight = reference == null ? null : floats(arena, rows.klWeight(), start, count);
     var ce = arena.allocate(ValueLayout.JAVA_FLOAT, count);
     var kl = reference == null ? null : arena.allocate(ValueLayout.JAVA_FLOAT, count);
@@ -144,7 +169,36 @@ public final class FusedHead {
     if (weight.requires_grad()) {
       accumulate(weight, logits.t(), selected);
     }
-    return sums(rows, start, count, ce, kl);
+    return sums(rows, start, count, ceWeight, ce, kl);
+  }
+
+  /** Multiplies weights by the factors of their rows; rows without a label have none. */
+  private void weigh(
+      MemorySegment weights,
+      RowFactors factors,
+      Tensor logits,
+      LossRows rows,
+      int start,
+      int count) {
+    try (var scope = Scope.open()) {
+      long[] labels = Arrays.copyOfRange(rows.labels(), start, start + count);
+      var known = Arrays.stream(labels).map(label -> Math.max(0, label)).toArray();
+      var capped = capped(logits.to(ScalarType.Float));
+      var own = capped.gather(1, Tensors.of(known, count, 1)).squeeze(1);
+      float[] logProbabilities = Tensors.floats(own.sub(capped.logsumexp(1)));
+      for (int i = 0; i < count; i++) {
+        if (labels[i] >= 0) {
+          float weight = weights.getAtIndex(ValueLayout.JAVA_FLOAT, i);
+          double factor = factors.of(start + i, logProbabilities[i]);
+          weights.setAtIndex(ValueLayout.JAVA_FLOAT, i, (float) (weight * factor));
+        }
+      }
+    }
+  }
+
+  private Tensor capped(Tensor logits) {
+    double cap = loss.softCap();
+    return cap == 0 ? logits : logits.div(new Scalar(cap)).tanh().mul(new Scalar(cap));
   }
 
   /** Adds {@code [V, rows]} times {@code [rows, d]} to the gradient of a head. */
@@ -157,7 +211,12 @@ public final class FusedHead {
   }
 
   private static Loss sums(
-      LossRows rows, int start, int count, MemorySegment ce, MemorySegment kl) {
+      LossRows rows,
+      int start,
+      int count,
+      MemorySegment ceWeight,
+      MemorySegment ce,
+      MemorySegment kl) {
     double crossEntropy = 0;
     double divergence = 0;
     double plainCrossEntropy = 0;
@@ -167,7 +226,7 @@ public final class FusedHead {
       double other = kl == null ? 0 : kl.getAtIndex(ValueLayout.JAVA_FLOAT, i);
       plainCrossEntropy += one;
       plainDivergence += other;
-      crossEntropy += rows.ceWeight()[start + i] * one;
+      crossEntropy += ceWeight.getAtIndex(ValueLayout.JAVA_FLOAT, i) * one;
       divergence += rows.klWeight()[start + i] * other;
     }
     return new Loss(crossEntropy, divergence, plainCrossEntropy, plainDivergence);

@@ -188,7 +188,7 @@ final class GuardAssembly {
   }
 
   /** Both lists, of which the first may be larger than memory. */
-  private static List<Example> joined(List<Example> first, List<Example> second) {
+  static List<Example> joined(List<Example> first, List<Example> second) {
     return new AbstractList<>() {
       @Override
       public Example get(int i) {

@@ -15,21 +15,33 @@ import org.bytedeco.pytorch.Tensor;
 /**
  * The model a run must not drift away from: what its configuration names as {@code model}, without
  * any adapter and with all its weights as they were.
- *
- * @param decoder what computes it
  */
-public record Reference(Decoder decoder) {
-  /** Its head {@code [V, d]}. */
+public final class Reference implements ReferenceStates {
+  private final Decoder decoder;
+  private long computed;
+
+  /** A reference that this decoder computes. */
+  public Reference(Decoder decoder) {
+    this.decoder = decoder;
+  }
+
+  @Override
+  public Decoder decoder() {
+    return decoder;
+  }
+
+  @Override
+  public long computed() {
+    return computed;
+  }
+
+  @Override
   public Tensor head() {
     return decoder.head().detach();
   }
 
-  /**
-   * Its hidden states after the final norm at the rows that have a KL weight. Examples without such
-   * a row are not computed.
-   *
-   * @return {@code [rows.withKl(), d]}, in the caller's scope
-   */
+  /** As declared; examples without a row that has a KL weight are not computed. */
+  @Override
   public Tensor hiddenAt(Batch batch, LossRows rows) {
     try (var scope = Scope.open();
         var noGrad = NoGrad.on()) {
@@ -40,6 +52,7 @@ public record Reference(Decoder decoder) {
               .distinct()
               .toArray();
       var part = batch.only(needed);
+      computed += needed.length;
       var index = new long[rows.withKl()];
       for (int i = 0; i < index.length; i++) {
         int example = batch.exampleAt(rows.index()[i]);

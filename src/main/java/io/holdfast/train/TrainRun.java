@@ -171,10 +171,11 @@ public final class TrainRun {
         RunFolder folder,
         Optional<Path> from,
         Progress.Style style) {
+      var reference = model.reference();
       var assembly =
           new GuardAssembly(
               config.guard(),
-              model.reference().decoder(),
+              reference.decoder(),
               modelHash,
               TrainingData.prompts(config, chat),
               kernels,
@@ -182,27 +183,32 @@ public final class TrainRun {
               config.batchSize(),
               config.seed());
       var anchors = assembly.anchors();
-      var risk = new RiskAssembly(config.guard(), config.seed());
-      var rows = risk.rows(read.examples());
-      var guards = new ArrayList<>(assembly.guards(rows, anchors, dataHash));
-      if (config.method() instanceof Method.R2d2 r2d2) {
-        guards.add(new R2d2(r2d2, chat, kernels, config.seed()));
-      }
-      var windows = Windows.of(config, rows, Examples.lengths(read.examples()));
-      int steps = config.totalSteps(windows.stepsPerEpoch());
-      folder.describe(config, manifest(modelHash, dataHash, guards, risk, anchors.size(), steps));
-      try (var optimizer = new Adamw(kernels, adamw(), model.parameters(), model.rounded())) {
-        var trainer = trainer(model, windows, optimizer, guards, risk.flow(), anchors, steps);
-        var saved = new GuardedModel(model, guards);
-        from.ifPresent(path -> trainer.resume(Checkpoints.restore(path, saved, optimizer)));
-        var drift = drift(model, modelHash);
-        try {
-          return loop(trainer, model, saved, optimizer, checkpoints, folder, drift, style);
-        } finally {
-          drift.ifPresent(DriftLines::close);
+      try (var risk = RiskAssembly.of(config, modelHash, model, chat.tokenizer(), style)) {
+        var rows = risk.rows(read.examples());
+        var kept = new ReferenceFiles(config, reference, modelHash, dataHash);
+        var guards = new ArrayList<>(assembly.guards(rows, anchors, dataHash));
+        kept.tokenConstraint(rows).ifPresent(guards::add);
+        if (config.method() instanceof Method.R2d2 r2d2) {
+          guards.add(new R2d2(r2d2, chat, kernels, config.seed()));
         }
-      } finally {
-        guards.forEach(Guard::close);
+        var windows = Windows.of(config, rows, Examples.lengths(read.examples()));
+        int steps = config.totalSteps(windows.stepsPerEpoch());
+        folder.describe(config, manifest(modelHash, dataHash, guards, risk, anchors.size(), steps));
+        try (var states = kept.states(rows, anchors);
+            var optimizer = new Adamw(kernels, adamw(), model.parameters(), model.rounded())) {
+          var trainer =
+              trainer(model, windows, optimizer, guards, risk.flow(), states, anchors, steps);
+          var saved = new GuardedModel(model, guards);
+          from.ifPresent(path -> trainer.resume(Checkpoints.restore(path, saved, optimizer)));
+          var drift = drift(model, modelHash);
+          try {
+            return loop(trainer, model, saved, optimizer, checkpoints, folder, drift, style);
+          } finally {
+            drift.ifPresent(DriftLines::close);
+          }
+        } finally {
+          guards.forEach(Guard::close);
+        }
       }
     }
 
@@ -238,6 +244,7 @@ public final class TrainRun {
         Adamw optimizer,
         List<Guard> guards,
         RowRisks risks,
+        ReferenceStates reference,
         List<Example> anchors,
         int steps) {
       int anchorBatch =
@@ -271,7 +278,7 @@ public final class TrainRun {
           optimizer,
           guards,
           risks,
-          model.reference(),
+          reference,
           direction,
           anchors,
           kernels);

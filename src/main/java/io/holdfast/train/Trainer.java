@@ -10,6 +10,7 @@ import io.holdfast.guard.Anchor;
 import io.holdfast.guard.ExampleWeight;
 import io.holdfast.guard.Guard;
 import io.holdfast.guard.HeadLoss;
+import io.holdfast.guard.TokenWeights;
 import io.holdfast.guard.Tuning;
 import io.holdfast.kernels.Kernels;
 import io.holdfast.kernels.RowLoss;
@@ -25,6 +26,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.SequencedMap;
 import java.util.function.Consumer;
+import java.util.function.Supplier;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
 
@@ -65,10 +67,12 @@ public final class Trainer implements Tuning {
   private final Adamw optimizer;
   private final FusedHead head;
   private final List<Guard> guards;
+  private final List<TokenWeights> tokenWeights;
   private final RowRisks risks;
-  private final Reference reference;
+  private final ReferenceStates reference;
   private final List<Example> anchors;
   private final DataOrder anchorOrder;
+  private long computed;
 
   /**
    * A run.
@@ -88,7 +92,7 @@ public final class Trainer implements Tuning {
       Adamw optimizer,
       List<Guard> guards,
       RowRisks risks,
-      Reference reference,
+      ReferenceStates reference,
       Kernels.KlDirection direction,
       List<Example> anchors,
       Kernels kernels) {
@@ -98,6 +102,7 @@ public final class Trainer implements Tuning {
     this.schedule = schedule;
     this.optimizer = optimizer;
     this.guards = guards;
+    this.tokenWeights = guards.stream().flatMap(guard -> guard.tokenWeights().stream()).toList();
     this.risks = risks;
     this.reference = reference;
     this.anchors = anchors;
@@ -209,18 +214,36 @@ public final class Trainer implements Tuning {
 
   private FusedHead.Loss backward(Batch batch, long supervised, long anchored, long[] guarded) {
     try (var step = Scope.open()) {
-      var weights = batch.examples().stream().map(this::weigh).toList();
-      var rows = LossRows.of(batch, weights, supervised, anchored);
-      return backward(batch, rows, taps(batch, guarded));
+      var taps = taps(batch, guarded);
+      var reading = risks.reading(batch);
+      reading.ifPresent(taps::add);
+      return backward(
+          batch,
+          taps,
+          () -> {
+            var examples = reading.map(read -> risks.read(batch, read)).orElse(batch.examples());
+            var weights = examples.stream().map(this::weigh).toList();
+            return LossRows.of(batch, weights, supervised, anchored);
+          },
+          tokenWeights);
     }
   }
 
-  private FusedHead.Loss backward(Batch batch, LossRows rows, List<Tap> taps) {
+  /**
+   * A pass and the way back.
+   *
+   * @param labelled what the head computes; asked for after the pass
+   */
+  private FusedHead.Loss backward(
+      Batch batch, List<Tap> taps, Supplier<LossRows> labelled, List<TokenWeights> tokenWeights) {
     try (var pass = pass(batch, taps)) {
       var hidden = pass.hidden();
       var gradient = torch.zeros_like(hidden).view(-1, hidden.size(-1));
+      var rows = labelled.get();
       var referenceRows = rows.withKl() == 0 ? null : reference.hiddenAt(batch, rows);
-      var loss = head.lossAndGradient(hidden, rows, referenceRows, gradient);
+      var loss =
+          head.lossAndGradient(
+              hidden, rows, referenceRows, gradient, factors(batch, rows, tokenWeights));
       pass.backward(gradient);
       return loss;
     }
@@ -257,7 +280,9 @@ public final class Trainer implements Tuning {
     try (var pass = Scope.open()) {
       var batch = batch(rows);
       var weights = Collections.nCopies(rows.size(), ExampleWeight.PLAIN);
-      var loss = backward(batch, LossRows.of(batch, weights, batch.supervised(), 0), taps);
+      var loss =
+          backward(
+              batch, taps, () -> LossRows.of(batch, weights, batch.supervised(), 0), List.of());
       optimizer.collect();
       return loss.total();
     }
@@ -277,6 +302,23 @@ public final class Trainer implements Tuning {
     }
   }
 
+  /** The product of the tokens' weights; null where there are none. */
+  private static FusedHead.RowFactors factors(
+      Batch batch, LossRows rows, List<TokenWeights> tokenWeights) {
+    if (tokenWeights.isEmpty()) {
+      return null;
+    }
+    return (row, logProbability) -> {
+      int number = batch.exampleAt(rows.index()[row]);
+      int token = (int) (rows.index()[row] - batch.starts()[number]) + 1;
+      double factor = 1;
+      for (var weights : tokenWeights) {
+        factor *= weights.of(batch.examples().get(number), token, logProbability);
+      }
+      return factor;
+    };
+  }
+
   private TrainingPass pass(Batch batch, List<Tap> taps) {
     return plan.activationCheckpointing()
         ? TrainingPass.recomputed(model, Tokens.of(batch), taps)
@@ -291,7 +333,7 @@ public final class Trainer implements Tuning {
     return weight;
   }
 
-  private List<Tap> taps(Batch batch, long[] guarded) {
+  private ArrayList<Tap> taps(Batch batch, long[] guarded) {
     var taps = new ArrayList<Tap>();
     for (int i = 0; i < guards.size(); i++) {
       taps.addAll(guards.get(i).taps(batch, guarded[i]));
@@ -337,9 +379,10 @@ public final class Trainer implements Tuning {
       terms.put("cross_entropy", loss.plainCrossEntropy() / Math.max(1, supervised));
       terms.put("kl", loss.plainDivergence() / Math.max(1, supervised));
     }
-    double risk = risks.endStep();
-    if (!Double.isNaN(risk)) {
-      terms.put("risk", risk);
+    terms.putAll(risks.endStep());
+    if (!guards.isEmpty() && reference != null) {
+      terms.put("reference_rows", (double) (reference.computed() - computed));
+      computed = reference.computed();
     }
     guards.forEach(guard -> terms.putAll(guard.metrics()));
     return terms;

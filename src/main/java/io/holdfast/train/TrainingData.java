@@ -45,22 +45,32 @@ public final class TrainingData {
   /** The examples of a configuration, from the file that keeps them. */
   static ExampleReader.Result read(TrainConfig config, ChatTokenizer chat, String dataHash) {
     var data = config.data();
-    var key =
-        "version %s, data %s of %s, columns %s, tokenizer %s, loss on %s, length %d, risk %s"
-            .formatted(
-                version(),
-                dataHash,
-                data.train(),
-                data.columns(),
-                hash(ChatTokenizer.files(config.model())),
-                data.lossOn(),
-                data.maxLength(),
-                config.guard().riskColumn().orElse("none"));
-    var file =
-        data.cache()
-            .map(folder -> folder.resolve(hash(key).substring(0, 16) + ".rows"))
-            .orElse(config.output().resolve("data.rows"));
+    var key = key(config, dataHash);
+    var file = shared(config, key, ".rows").orElse(config.output().resolve("data.rows"));
     return reader(config, chat).read(data.train(), file, key);
+  }
+
+  /** Names everything that the examples of a configuration depend on. */
+  static String key(TrainConfig config, String dataHash) {
+    var data = config.data();
+    return "version %s, data %s of %s, columns %s, tokenizer %s, loss on %s, length %d, risk %s"
+        .formatted(
+            version(),
+            dataHash,
+            data.train(),
+            data.columns(),
+            hash(ChatTokenizer.files(config.model())),
+            data.lossOn(),
+            data.maxLength(),
+            config.guard().riskColumn().orElse("none"));
+  }
+
+  /** The file for what a key names in the folder that runs share, if there is one. */
+  static Optional<Path> shared(TrainConfig config, String key, String extension) {
+    return config
+        .data()
+        .cache()
+        .map(folder -> folder.resolve(hash(key).substring(0, 16) + extension));
   }
 
   /** The version of this program. */

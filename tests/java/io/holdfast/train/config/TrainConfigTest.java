@@ -130,10 +130,9 @@ class TrainConfigTest {
     assertEquals(List.of(0.9, 0.999), config.optimizer().betas());
     assertEquals(new TrainConfig.Schedule(3, Decay.COSINE), config.schedule());
     assertEquals(new TrainConfig.Checkpoint(100, 3), config.checkpoint());
-    assertEquals(
-        new GuardConfig(
-            Optional.empty(), Optional.empty(), Optional.empty(), Optional.empty(), 0, List.of()),
-        config.guard());
+    assertTrue(config.guard().subspace().isEmpty() && config.guard().kl().isEmpty());
+    assertTrue(config.guard().riskSource().isEmpty());
+    assertTrue(config.guard().baselines().isEmpty());
     assertEquals(42, config.seed());
   }
 
@@ -284,6 +283,13 @@ class TrainConfigTest {
         "guard: {kl: {weight: 1}, risk: {constant: {value: 1}}} | no guard weighs rows by it",
         "guard: {kl: {}, risk: {constant: {value: 2}}} | guard.risk.constant.value must be in",
         "guard: {kl: {}, risk: {oracle: {}}} | unknown key 'guard.risk.oracle'",
+        "guard: {kl: {}, risk: {critic: {model: m, key_env: K}}} | guard.risk.critic.key_env goes",
+        "guard: {kl: {}, risk: {critic: {url: u, model: m, retries: -1}}} | critic.retries must be",
+        "guard: {kl: {}, risk: {critic: {url: 'a b', model: m}}} | critic.url must be a URL",
+        "guard: {kl: {}, risk: {critic: {url: u, model: m, when: later}}} | expects one of ahead,",
+        "guard: {kl: {}, risk: {probe: {}}} | 'guard.risk.probe.predictor' is missing",
+        "guard: {token_constraint: {beta: 0}} | guard.token_constraint.beta must be positive",
+        "guard: {kl: {weight: 1, reference: disk}} | expects one of live, cached, not 'disk'",
         "guard: {kl: {weight: 1}, risk_control: shuffled} | guard.risk_control needs a risk",
         "guard: {kl: {weight: 1}, risk_smoothing: 0.5} | guard.risk_smoothing needs a risk",
         "guard: {kl: {risk_column: r}, risk_smoothing: 1} | guard.risk_smoothing must be in [0, 1)",

@@ -13,6 +13,7 @@ import java.util.Optional;
  *
  * @param subspace keeps hidden states where they were inside a safety subspace
  * @param kl keeps predictions near the reference model's
+ * @param tokenConstraint keeps single tokens from becoming much more probable than they were
  * @param risk where the rows' risk comes from, by which guards weigh them; a {@code risk_column} of
  *     a guard is short for a recorded one
  * @param riskControl what is done to the risks to see whether they matter
@@ -23,6 +24,7 @@ import java.util.Optional;
 public record GuardConfig(
     Optional<Subspace> subspace,
     Optional<Kl> kl,
+    Optional<TokenConstraint> tokenConstraint,
     Optional<RiskConfig> risk,
     Optional<RiskControl> riskControl,
     @Default("0") double riskSmoothing,
@@ -236,6 +238,43 @@ public record GuardConfig(
    */
   public record Contrast(Path harmful, Path benign) {}
 
+  /**
+   * Token-wise constrained fine-tuning (Qi et al. 2024).
+   *
+   * @param beta of late tokens
+   * @param first factor of beta at an answer's first token
+   * @param early factor of beta at the tokens after it
+   * @param earlyTokens how many tokens, the first included, are held so
+   * @param least weight of a token
+   */
+  public record TokenConstraint(
+      @Default("0.1") double beta,
+      @Default("5") double first,
+      @Default("20") double early,
+      @Default("5") int earlyTokens,
+      @Default("1.0e-3") double least) {
+    public TokenConstraint {
+      unless(beta > 0, "beta", "must be positive, is %s", beta);
+      unless(first > 0, "first", "must be positive, is %s", first);
+      unless(early > 0, "early", "must be positive, is %s", early);
+      unless(earlyTokens >= 0, "early_tokens", "must not be negative, is %s", earlyTokens);
+      unless(least >= 0 && least <= 2, "least", "must be in [0, 2], is %s", least);
+    }
+
+    /** How strongly each token is held. */
+    public io.holdfast.guard.TokenConstraint.Settings settings() {
+      return new io.holdfast.guard.TokenConstraint.Settings(beta, first, early, earlyTokens, least);
+    }
+  }
+
+  /** Where the reference's predictions come from. */
+  public enum ReferenceFrom {
+    /** A forward pass of the reference in training, for the rows that need it. */
+    LIVE,
+    /** Its last hidden states, computed once before training and kept on disk. */
+    CACHED
+  }
+
   /** Which way the divergence is taken. */
   public enum Direction {
     /** KL(reference || model). */
@@ -262,6 +301,7 @@ public record GuardConfig(
    * @param betaMax beta at risk 1
    * @param taskWeight alpha; {@code one} with a constant weight, else {@code one_minus_beta}
    * @param direction of the divergence
+   * @param reference where the reference's predictions come from
    * @param anchors safety prompts without answers on which KL is held too, as JSON Lines
    * @param anchorWeight beta of the anchors
    */
@@ -272,6 +312,7 @@ public record GuardConfig(
       @Default("0.9") double betaMax,
       Optional<TaskWeight> taskWeight,
       @Default("forward") Direction direction,
+      @Default("live") ReferenceFrom reference,
       Optional<Path> anchors,
       @Default("1.0") double anchorWeight) {
     public Kl {

@@ -322,6 +322,12 @@ public record TrainConfig(
       files.put("method.r2d2.cases", r2d2.cases());
       r2d2.targets().ifPresent(file -> files.put("method.r2d2.targets", file));
     }
+    switch (guard.risk().orElse(null)) {
+      case RiskConfig.Probe probe -> files.put("guard.risk.probe.predictor", probe.predictor());
+      case RiskConfig.Critic critic ->
+          critic.rubric().ifPresent(f -> files.put("guard.risk.critic.rubric", f));
+      case null, default -> {}
+    }
     eval.ifPresent(e -> files.put("eval.suite", e.suite()));
     drift.ifPresent(
         d -> {

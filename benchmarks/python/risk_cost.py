@@ -1,0 +1,69 @@
+"""The rows and the table of `benchmarks/risk`.
+
+    python benchmarks/python/risk_cost.py rows ROWS.jsonl OUT.jsonl
+    python benchmarks/python/risk_cost.py ratios DIR ROUNDS SKIP
+
+`rows` adds risk_0, risk_0.1, risk_0.5 and risk_1: that share of the rows, spread evenly, has risk 1
+and the others 0. `ratios` reads the metrics of the runs DIR/ARM-ROUND, leaves out the first SKIP
+steps of each, and fails where an arm did not train on the tokens that plain training did, or where
+the reference computed other rows than the share says.
+"""
+
+import json
+import statistics
+import sys
+
+SHARES = ("0", "0.1", "0.5", "1")
+ARMS = [f"live-{share}" for share in SHARES] + ["cached-1"]
+
+
+def rows(source, target):
+    with open(target, "w") as out:
+        for number, line in enumerate(open(source)):
+            row = json.loads(line)
+            for share in SHARES:
+                # The share's multiple passes a whole number at evenly spread rows.
+                before, after = int(number * float(share)), int((number + 1) * float(share))
+                row["risk_" + share] = after - before
+            out.write(json.dumps(row) + "\n")
+
+
+def steps(folder, name, skip):
+    """Seconds, tokens and rows of the reference of each step."""
+    lines = [json.loads(line) for line in open(f"{folder}/{name}/metrics.jsonl")][skip:]
+    return (
+        [line["tokens"] / line["tokens_per_second"] for line in lines],
+        [line["tokens"] for line in lines],
+        sum(line.get("reference_rows", 0) for line in lines) / len(lines),
+    )
+
+
+def ratios(folder, rounds, skip):
+    print(f"{'arm':10} {'ms a step':>10} {'ratio':>7}   ratios            reference rows a step")
+    plain = [steps(folder, f"plain-{n}", skip) for n in range(1, rounds + 1)]
+    print(f"{'plain':10} {1e3 * statistics.median(s for p in plain for s in p[0]):10.1f}")
+    for arm in ARMS:
+        found = [steps(folder, f"{arm}-{n}", skip) for n in range(1, rounds + 1)]
+        for own, base in zip(found, plain):
+            if own[1] != base[1]:
+                sys.exit(f"{arm} has trained on other tokens than plain training")
+        each = [
+            statistics.median(own[0]) / statistics.median(base[0])
+            for own, base in zip(found, plain)
+        ]
+        needed = found[0][2]
+        if (arm in ("live-0", "cached-1")) != (needed == 0):
+            sys.exit(f"{arm}: the reference computed {needed} rows a step")
+        print(
+            f"{arm:10} {1e3 * statistics.median(s for f in found for s in f[0]):10.1f}"
+            f" {statistics.median(each):7.3f}   "
+            f"{' '.join(f'{ratio:.3f}' for ratio in each):17} {needed:.1f}"
+        )
+
+
+if __name__ == "__main__":
+    what, *arguments = sys.argv[1:]
+    if what == "rows":
+        rows(*arguments)
+    else:
+        ratios(arguments[0], int(arguments[1]), int(arguments[2]))
