@@ -34,7 +34,9 @@ public record WorldCritic(World world) {
     };
   }
 
-  /** The pair that a request names; of several the one whose verb stands last, next to its thing. */
+  /**
+   * The pair that a request names; of several the one whose verb stands last, next to its thing.
+   */
   private Optional<Pair> meant(List<String> words) {
     var pairs = world.pairs();
     return Stream.of(pairs.harmful(), pairs.dual(), pairs.benign())
