@@ -17,8 +17,8 @@ import org.bytedeco.pytorch.global.torch;
  * memory where LibTorch takes four to ten, with its way back in closed form.
  *
  * <p>{@code -Dholdfast.fused=false} leaves all of them to LibTorch, as does a machine without
- * native kernels; results agree within rounding. So does a single piece whose tensors a kernel does
- * not take.
+ * native kernels or {@code HOLDFAST_KERNELS=reference}; results agree within rounding. So does a
+ * single piece whose tensors a kernel does not take.
  *
  * @param kernels null where LibTorch does everything
  * @param forms the ways back of the pass, or null where none was announced
@@ -28,7 +28,9 @@ record Pieces(BlockKernels kernels, ClosedForm forms) {
 
   /** The pieces of a pass, as the flag and the machine have them. */
   static Pieces of(ClosedForm forms) {
-    boolean on = Boolean.parseBoolean(System.getProperty("holdfast.fused", "true"));
+    boolean on =
+        Boolean.parseBoolean(System.getProperty("holdfast.fused", "true"))
+            && !"reference".equals(System.getenv("HOLDFAST_KERNELS"));
     return new Pieces(on ? KernelBackends.cpu().map(Kernels::block).orElse(null) : null, forms);
   }
 
