@@ -70,6 +70,14 @@ class GeometryDocumentTest {
             "add ")) {
       assertTrue(names.contains(part), part + " in " + names);
     }
+    assertEquals(3 * 2 * 3, study.get("reply_inversion").size());
+    for (var asked : study.get("reply_inversion")) {
+      int answers =
+          asked.get("judged_harmful").asInt()
+              + asked.get("judged_harmless").asInt()
+              + asked.get("invalid").asInt();
+      assertEquals(asked.get("n").asInt(), answers, asked.toString());
+    }
     var none = study.at("/effects/0");
     assertEquals(0, none.get("kl").asDouble());
     assertTrue(none.get("score_harmful").asDouble() > none.get("score_benign").asDouble());
