@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import io.holdfast.ExitCode;
 import io.holdfast.HoldfastException;
 import io.holdfast.attack.GcgSettings.Filter;
@@ -22,6 +23,7 @@ import io.holdfast.text.ChatTokenizer;
 import io.holdfast.torch.Scope;
 import io.holdfast.torch.Tensors;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashSet;
 import java.util.List;
@@ -32,6 +34,7 @@ import java.util.SplittableRandom;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 
 /** Searches on the base of the world, which refuses. */
 class GcgTest {
@@ -112,6 +115,35 @@ class GcgTest {
       var left = gcg.run(List.of(harmful()), state -> state.step() < 2).state();
       assertEquals(2, left.step());
       var resumed = gcg.run(List.of(harmful()), Optional.of(left), state -> true);
+      assertEquals(whole, resumed);
+    }
+  }
+
+  /** Told to stop, an attack keeps its state at any step, not only when one is due. */
+  @Test
+  void stoppedAndResumedEqualsUninterrupted(@TempDir Path folder) {
+    var settings = small().withSteps(3);
+    var judge = PhraseList.named("advbench");
+    try (var gcg = new Gcg(model, chat, KERNELS, settings)) {
+      var method = new GcgMethod(gcg, judge, 4);
+      var groups = List.of(List.of(harmful()));
+      var description = JsonNodeFactory.instance.objectNode().put("attack", "gcg");
+      var whole =
+          AttackRun.in(folder.resolve("whole"), description, false, 100, method)
+              .run(groups, () -> false, (group, step, loss) -> {});
+      var parts = folder.resolve("parts");
+      var stopped = AttackRun.in(parts, description, false, 100, method);
+      var error =
+          assertThrows(
+              HoldfastException.class,
+              () -> stopped.run(groups, () -> true, (group, step, loss) -> {}));
+      assertEquals(ExitCode.INTERRUPTED, error.exitCode());
+      assertTrue(error.getMessage().contains("case rob after step 1"), error.getMessage());
+      var seen = new ArrayList<Integer>();
+      var resumed =
+          AttackRun.in(parts, description, true, 100, method)
+              .run(groups, () -> false, (group, step, loss) -> seen.add(step));
+      assertEquals(List.of(2, 3), seen);
       assertEquals(whole, resumed);
     }
   }
