@@ -71,6 +71,8 @@ class CompareGuardsTest {
     assertTrue(table.contains("| base  |"), table);
     assertFalse(err.toString().contains("done before"), err.toString());
 
+    assertEquals(table, compare(ExitCode.OK, "--table"));
+
     compare(ExitCode.DIVERGED);
     assertTrue(err.toString().contains("p/plain: done before"), err.toString());
     assertTrue(err.toString().contains("p/twice: done before"), err.toString());

@@ -65,6 +65,9 @@ public final class CompareGuards implements Runnable {
   @Option(names = "--quick", description = "Few prompts, to see that all runs.")
   private boolean quick;
 
+  @Option(names = "--table", description = "Only print the table of what has been done.")
+  private boolean table;
+
   @Option(names = "--list", description = "Only say what would run.")
   private boolean list;
 
@@ -77,6 +80,10 @@ public final class CompareGuards implements Runnable {
     var stdout = spec.commandLine().getOut();
     if (list) {
       chosen.forEach(cell -> stdout.println(cell.id()));
+      return;
+    }
+    if (table) {
+      report(arms, stdout);
       return;
     }
     if (chosen.isEmpty()) {
@@ -113,7 +120,9 @@ public final class CompareGuards implements Runnable {
     var sizes = quick ? new WorldEvaluation.Sizes(4, 2, 4) : WorldEvaluation.Sizes.STANDARD;
     var judges = new WorldEvaluation(world, sizes, evaluationSeed, "");
     try (var bed = new TestBed(world, base, folder.resolve("data"), seed, judges)) {
-      judgeBase(arms, bed, folder, seed);
+      for (var rows : chosen.stream().map(ArmList.Cell::rows).distinct().toList()) {
+        judgeBase(rows, arms.rows().get(rows), bed, folder, seed);
+      }
       for (var cell : chosen) {
         run(new ArmRun(arms, cell, bed, folder, seed));
       }
@@ -143,17 +152,14 @@ public final class CompareGuards implements Runnable {
   }
 
   /** The base itself, once for each kind of rows. */
-  private void judgeBase(ArmList arms, TestBed bed, Path folder, long seed) {
-    arms.rows()
-        .forEach(
-            (name, rows) -> {
-              var file = ArmRun.file(folder, name + "/base");
-              var key = "base, " + bed.judges();
-              if (ArmResult.read(file).filter(r -> r.key().equals(key)).isEmpty()) {
-                var metrics = bed.evaluate(bed.reference(), rows.identityShift()).metrics();
-                new ArmResult(name, seed, key, new RunRow("base", metrics, 0, 0, 0)).write(file);
-              }
-            });
+  private static void judgeBase(
+      String name, ArmList.Rows rows, TestBed bed, Path folder, long seed) {
+    var file = ArmRun.file(folder, name + "/base");
+    var key = "base, " + bed.judges();
+    if (ArmResult.read(file).filter(r -> r.key().equals(key)).isEmpty()) {
+      var metrics = bed.evaluate(bed.reference(), rows.identityShift()).metrics();
+      new ArmResult(name, seed, key, new RunRow("base", metrics, 0, 0, 0)).write(file);
+    }
   }
 
   private void report(ArmList arms, PrintWriter stdout) {
