@@ -9,8 +9,6 @@ import io.holdfast.data.Example;
 import io.holdfast.data.ExampleReader;
 import io.holdfast.data.Examples;
 import io.holdfast.guard.Guard;
-import io.holdfast.guard.SafetySubspace;
-import io.holdfast.guard.SubspaceFit;
 import io.holdfast.kernels.KernelBackends;
 import io.holdfast.kernels.Kernels;
 import io.holdfast.risk.RowRisks;
@@ -25,7 +23,6 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
-import java.util.stream.IntStream;
 
 /**
  * One run of {@code train}, from a configuration to the last checkpoint: loads what it names, puts
@@ -200,42 +197,16 @@ public final class TrainRun {
               trainer(model, windows, optimizer, guards, risk.flow(), states, anchors, steps);
           var saved = new GuardedModel(model, guards);
           from.ifPresent(path -> trainer.resume(Checkpoints.restore(path, saved, optimizer)));
-          var drift = drift(model, modelHash);
+          var drift = DriftWatch.of(config, model, modelHash, chat, read.examples(), kernels);
           try {
             return loop(trainer, model, saved, optimizer, checkpoints, folder, drift, style);
           } finally {
-            drift.ifPresent(DriftLines::close);
+            drift.ifPresent(DriftWatch::close);
           }
         } finally {
           guards.forEach(Guard::close);
         }
       }
-    }
-
-    /** What follows the states of safety prompts, if the configuration asks for it. */
-    private Optional<DriftLines> drift(TunedModel model, String modelHash) {
-      return config
-          .drift()
-          .map(
-              settings -> {
-                var reference = model.reference().decoder();
-                var reader = TrainingData.prompts(config, chat);
-                var harmful = reader.readPrompts(settings.contrast().harmful());
-                var benign = reader.readPrompts(settings.contrast().benign());
-                int depth = reference.architecture().depth();
-                var all = IntStream.rangeClosed(1, depth).boxed().toList();
-                var subspace =
-                    settings
-                        .basis()
-                        .map(file -> SafetySubspace.load(file, modelHash))
-                        .orElseGet(
-                            () ->
-                                SubspaceFit.fit(
-                                    reference, harmful, benign, all, settings.rank(), modelHash));
-                int rows = Math.min(settings.rows(), read.examples().size());
-                var task = read.examples().subList(0, rows);
-                return new DriftLines(reference, subspace, harmful, benign, task, kernels);
-              });
     }
 
     private Trainer trainer(
@@ -291,7 +262,7 @@ public final class TrainRun {
         Adamw optimizer,
         Checkpoints checkpoints,
         RunFolder folder,
-        Optional<DriftLines> drift,
+        Optional<DriftWatch> drift,
         Progress.Style style) {
       Path last = null;
       long tokens = 0;
@@ -318,7 +289,7 @@ public final class TrainRun {
                 report.step(), total, last);
           }
           evaluate(trainer, model, folder, progress);
-          follow(trainer, model, optimizer, folder, drift);
+          drift.ifPresent(watch -> watch.look(trainer, model, optimizer, folder));
         }
       }
       if (last == null) {
@@ -336,23 +307,6 @@ public final class TrainRun {
       if (step % config.eval().orElseThrow().every() == 0 || trainer.done()) {
         progress.say("evaluating after step %d".formatted(step));
         folder.append(step, evaluator.get().evaluate(model.decoder(), chat));
-      }
-    }
-
-    /** Measures the drift where it is due; what that does to gradients is forgotten. */
-    private void follow(
-        Trainer trainer,
-        TunedModel model,
-        Adamw optimizer,
-        RunFolder folder,
-        Optional<DriftLines> drift) {
-      long step = trainer.steps();
-      if (drift.isEmpty() || folder.lastDrift() >= step) {
-        return;
-      }
-      if (step % config.drift().orElseThrow().every() == 0 || trainer.done()) {
-        folder.appendDrift(step, drift.get().of(model.decoder()));
-        optimizer.dropGradients();
       }
     }
 
