@@ -2,12 +2,14 @@ package io.holdfast.cli.study;
 
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.holdfast.checkpoint.AtomicFile;
+import io.holdfast.checkpoint.AtomicFolder;
 import io.holdfast.checkpoint.ModelFolder;
 import io.holdfast.eval.EvalSuite;
 import io.holdfast.geometry.Measurement;
 import io.holdfast.geometry.RefusalScore;
 import io.holdfast.model.Architecture;
 import io.holdfast.text.ChatTokenizer;
+import io.holdfast.train.Checkpoints;
 import io.holdfast.train.Evaluator;
 import io.holdfast.train.Progress;
 import io.holdfast.train.TrainRun;
@@ -160,7 +162,15 @@ public final class Protocol {
     }
     say.accept("training " + name);
     stages.keep("begun-" + name, key, StudyFiles.object());
-    boolean resume = begun && Files.isDirectory(training.output().resolve("checkpoints"));
+    boolean resume =
+        begun
+            && new Checkpoints(training.output(), training.checkpoint().keep())
+                .latest()
+                .isPresent();
+    if (begun && !resume && Files.isDirectory(training.output())) {
+      // What this study began and was killed before its first checkpoint is worth nothing.
+      AtomicFolder.delete(training.output());
+    }
     var outcome = TrainRun.run(training, resume, style, suites);
     stages.keep(
         "train-" + name,
