@@ -78,9 +78,9 @@ class AutoDanTest {
   void bothSearchesLowerTheLossAndResume(@TempDir Path folder) throws IOException {
     for (var method : Method.values()) {
       var words = synonyms(folder);
-      var whole = run(method, words, 6, 6);
-      assertEquals(6, whole.step());
-      assertEquals(whole, run(method, words, 6, 3), method + ": resumed differs");
+      var whole = run(method, words, 12, 12);
+      assertEquals(12, whole.step());
+      assertEquals(whole, run(method, words, 12, 5), method + ": resumed differs");
       var losses = whole.history().stream().mapToDouble(GcgState.Step::loss).toArray();
       assertTrue(Arrays.stream(losses).min().orElseThrow() < losses[0], Arrays.toString(losses));
       // Elites go on as they are, so the best loss never rises.
