@@ -3,12 +3,18 @@ package io.holdfast.architecture;
 import static com.tngtech.archunit.lang.syntax.ArchRuleDefinition.noClasses;
 import static com.tngtech.archunit.library.dependencies.SlicesRuleDefinition.slices;
 
+import com.tngtech.archunit.base.DescribedPredicate;
 import com.tngtech.archunit.core.domain.JavaClass;
 import com.tngtech.archunit.core.domain.JavaClasses;
+import com.tngtech.archunit.core.domain.JavaMethodCall;
 import com.tngtech.archunit.core.importer.ClassFileImporter;
 import com.tngtech.archunit.core.importer.ImportOption;
+import io.holdfast.model.Rope;
+import io.holdfast.torch.Tensors;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Set;
+import org.bytedeco.pytorch.global.torch;
 import org.junit.jupiter.api.DynamicTest;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.TestFactory;
@@ -27,6 +33,11 @@ class LayersTest {
           List.of("data", "text", "checkpoint"),
           List.of("torch"),
           List.of("kernels"));
+
+  private static final Set<String> FACTORIES =
+      Set.of(
+          "arange", "empty", "eye", "from_blob", "full", "linspace", "normal", "ones", "rand",
+          "randint", "randn", "randperm", "tensor", "tril_indices", "zeros");
 
   private static final JavaClasses PRODUCT =
       new ClassFileImporter()
@@ -53,6 +64,24 @@ class LayersTest {
                       .check(PRODUCT)));
     }
     return tests;
+  }
+
+  /** LibTorch's own factories make tensors in host memory, where a GPU's cannot meet them. */
+  @Test
+  void tensorsAreMadeOnTheDevice() {
+    noClasses()
+        .that()
+        .doNotBelongToAnyOf(Tensors.class, Rope.class)
+        .and()
+        .resideOutsideOfPackage("io.holdfast.bench..")
+        .should()
+        .callMethodWhere(
+            DescribedPredicate.describe(
+                "a factory of LibTorch makes a tensor in host memory; use Tensors",
+                (JavaMethodCall call) ->
+                    call.getTargetOwner().isEquivalentTo(torch.class)
+                        && FACTORIES.contains(call.getName())))
+        .check(PRODUCT);
   }
 
   @Test

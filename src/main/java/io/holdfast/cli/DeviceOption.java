@@ -1,6 +1,6 @@
 package io.holdfast.cli;
 
-import io.holdfast.HoldfastException;
+import io.holdfast.torch.ComputeDevice;
 import java.util.Optional;
 import picocli.CommandLine.Option;
 
@@ -14,27 +14,11 @@ final class DeviceOption {
   private String device;
 
   /**
-   * Makes sure that what was asked for is there.
+   * Computes on what was asked for, or else on the best there is.
    *
    * @param configured the configuration's choice, which the command line overrides
    */
   void require(Optional<String> configured) {
-    var wanted = Optional.ofNullable(device).filter(d -> !d.isEmpty()).or(() -> configured);
-    wanted.ifPresent(DeviceOption::require);
-  }
-
-  private static void require(String name) {
-    if (name.equals("cpu")) {
-      return;
-    }
-    if (!name.matches("cuda(:\\d+)?")) {
-      throw HoldfastException.usage("--device: expects cpu, cuda or cuda:N, not '%s'", name);
-    }
-    throw HoldfastException.missing(
-        "device %s: %s. Remedy: --device cpu (or unset HOLDFAST_DEVICE).",
-        name,
-        Machine.gpus().isEmpty()
-            ? "no NVIDIA GPU was found (nvidia-smi lists none)"
-            : "this build's LibTorch computes on the CPU alone");
+    ComputeDevice.use(Optional.ofNullable(device).filter(d -> !d.isEmpty()).or(() -> configured));
   }
 }

@@ -3,6 +3,7 @@ package io.holdfast.cli;
 import io.holdfast.HoldfastException;
 import io.holdfast.kernels.KernelBackends;
 import io.holdfast.kernels.NativeKernels;
+import io.holdfast.torch.Gpus;
 import io.holdfast.torch.LibTorch;
 import io.holdfast.torch.Threads;
 import java.io.PrintWriter;
@@ -84,8 +85,27 @@ final class Doctor implements Runnable {
         remedies.add(e.getMessage());
       }
     }
-    if (!gpus.isEmpty()) {
-      remedies.add("training and decoding on the GPU: this version's LibTorch is the CPU's");
+    devices(out, gpus);
+  }
+
+  /** What {@code --device} may name, with the memory that is free now. */
+  private void devices(PrintWriter out, List<String> gpus) {
+    var found = Gpus.list();
+    line(out, "devices", found.isEmpty() ? "cpu" : "cpu, cuda:0 to cuda:" + (found.size() - 1));
+    for (int i = 0; i < found.size(); i++) {
+      var gpu = found.get(i);
+      line(
+          out,
+          "cuda:" + i,
+          "%s, %s, %.1f of %.1f GiB free"
+              .formatted(
+                  gpu.name(),
+                  gpu.architecture(),
+                  gpu.freeBytes() / (double) (1L << 30),
+                  gpu.totalBytes() / (double) (1L << 30)));
+    }
+    if (found.isEmpty() && !gpus.isEmpty()) {
+      remedies.add("training and decoding on the GPU: " + Gpus.whyNone());
     }
   }
 

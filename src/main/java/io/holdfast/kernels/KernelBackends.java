@@ -4,6 +4,7 @@ import io.holdfast.HoldfastException;
 import java.io.UncheckedIOException;
 import java.lang.foreign.MemorySegment;
 import java.util.Optional;
+import java.util.function.Supplier;
 
 /** The one place where a back end is chosen. */
 public final class KernelBackends {
@@ -84,6 +85,17 @@ public final class KernelBackends {
   /** The native CPU kernels, where this build has them. */
   public static Optional<NativeKernels> cpu() {
     return Cpu.FOUND.kernels();
+  }
+
+  /**
+   * The CUDA kernels, queued on the stream that each call asks for.
+   *
+   * @param stream the {@code cudaStream_t} that the calling thread queues its work on
+   * @throws HoldfastException if this build lacks them or they cannot run here
+   */
+  public static NativeKernels cuda(Supplier<MemorySegment> stream) {
+    var found = Cuda.FOUND.kernels().orElseThrow(() -> missing(Cuda.FOUND, CUDA_REMEDY));
+    return usable(found).on(stream);
   }
 
   /** The CUDA kernels, where this build has them and this machine a device for them. */

@@ -67,13 +67,14 @@ public final class AdaptedDecoder implements AutoCloseable {
       for (var module : modules) {
         var weight = base.projections().get(module).weight();
         int rank = config.scaling().rank(module);
-        var a = Tensors.empty(rank, weight.size(1));
+        var a = Tensors.emptyOnHost(ScalarType.Float, rank, weight.size(1));
         double bound = 1 / Math.sqrt(weight.size(1));
         switch (start) {
           case KAIMING -> a.uniform_(-bound, bound, new GeneratorOptional());
           case GAUSSIAN -> a.normal_(0, 1.0 / rank, new GeneratorOptional());
         }
-        updates.put(module, update(module, a, Tensors.zeros(weight.size(0), rank), config));
+        var b = Tensors.zeros(weight.size(0), rank);
+        updates.put(module, update(module, Tensors.placed(a), b, config));
       }
       var saved =
           SavedCopies.of(
@@ -204,7 +205,8 @@ public final class AdaptedDecoder implements AutoCloseable {
   }
 
   private static Tensor floats(TensorEntry entry) {
-    return Tensors.sharing(entry.data(), entry.dtype(), entry.sizes()).to(ScalarType.Float).clone();
+    var shared = Tensors.sharing(entry.data(), entry.dtype(), entry.sizes());
+    return Tensors.placed(shared).to(ScalarType.Float).clone();
   }
 
   /** The model with the adapter. */

@@ -82,6 +82,7 @@ public record MergedModel(ModelFolder base, AdaptedDecoder adapted, Optional<DTy
   }
 
   private static Tensor floats(TensorEntry entry) {
-    return Tensors.sharing(entry.data(), entry.dtype(), entry.sizes()).to(ScalarType.Float);
+    var shared = Tensors.sharing(entry.data(), entry.dtype(), entry.sizes());
+    return Tensors.placed(shared).to(ScalarType.Float);
   }
 }

@@ -1,12 +1,12 @@
 package io.holdfast.model;
 
 import io.holdfast.torch.ClosedForm;
+import io.holdfast.torch.ComputeDevice;
 import io.holdfast.torch.NoGrad;
 import io.holdfast.torch.Scope;
 import io.holdfast.torch.TensorOwner;
 import java.util.List;
 import org.bytedeco.pytorch.Tensor;
-import org.bytedeco.pytorch.global.torch;
 
 /**
  * Activation checkpointing by block. The forward pass records nothing; the way back goes from block
@@ -39,7 +39,7 @@ final class RecomputedPass implements TrainingPass {
       slots[0] = owner.own(decoder.embedded(tokens.ids()));
       for (int layer = 0; layer < depth; layer++) {
         try (var block = Scope.open()) {
-          randomStates[layer] = owner.own(torch.getDefaultCPUGenerator().get_state());
+          randomStates[layer] = owner.own(ComputeDevice.current().generator().get_state());
           slots[layer + 1] = owner.own(decoder.block(layer, slots[layer], pass));
         }
       }
@@ -79,7 +79,7 @@ final class RecomputedPass implements TrainingPass {
   /** Back through one block; returns the gradient of its input, or null where nobody asks. */
   private Tensor through(int layer, Tensor above) {
     try (var block = Scope.open()) {
-      torch.getDefaultCPUGenerator().set_state(randomStates[layer]);
+      ComputeDevice.current().generator().set_state(randomStates[layer]);
       var input = leaf(layer);
       TrainingPass.backward(decoder.block(layer, input, pass), above);
       owner.release(above);

@@ -80,13 +80,13 @@ public record Rope(double theta, int width, double attentionFactor, Scaling scal
               .mul(frequencies.unsqueeze(0));
       var cos = angles.cos().mul(new Scalar(attentionFactor));
       var sin = angles.sin().mul(new Scalar(attentionFactor));
-      var table = Tensors.empty(2, positions, width);
+      var table = Tensors.emptyOnHost(ScalarType.Float, 2, positions, width);
       int half = width / 2;
       table.select(0, 0).narrow(1, 0, half).copy_(cos);
       table.select(0, 0).narrow(1, half, half).copy_(cos);
       table.select(0, 1).narrow(1, 0, half).copy_(sin.neg());
       table.select(0, 1).narrow(1, half, half).copy_(sin);
-      return scope.keep(table);
+      return scope.keep(Tensors.placed(table));
     }
   }
 
@@ -107,7 +107,7 @@ public record Rope(double theta, int width, double attentionFactor, Scaling scal
           double kept = Math.clamp((original / wavelength - low) / (high - low), 0.0, 1.0);
           values[i] = (float) ((1 - kept) * values[i] / factor + kept * values[i]);
         }
-        yield Tensors.of(values, values.length);
+        yield Tensors.onHost(values, values.length);
       }
       case Scaling.Yarn yarn -> {
         double low =
@@ -123,7 +123,7 @@ public record Rope(double theta, int width, double attentionFactor, Scaling scal
           double divided = Math.clamp((i - low) / (high - low), 0.0, 1.0);
           values[i] = (float) (divided * values[i] / yarn.factor() + (1 - divided) * values[i]);
         }
-        yield Tensors.of(values, values.length);
+        yield Tensors.onHost(values, values.length);
       }
       case Scaling.Long twofold -> {
         double[] divisors = beyond ? twofold.beyond() : twofold.within();
@@ -131,7 +131,7 @@ public record Rope(double theta, int width, double attentionFactor, Scaling scal
         for (int i = 0; i < values.length; i++) {
           values[i] = (float) divisors[i];
         }
-        yield Tensors.of(values, values.length).mul(wavelengths).reciprocal();
+        yield Tensors.onHost(values, values.length).mul(wavelengths).reciprocal();
       }
     };
   }

@@ -1,12 +1,12 @@
 package io.holdfast.model;
 
+import io.holdfast.torch.Tensors;
 import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
-import org.bytedeco.pytorch.global.torch;
 
 /**
  * Which tokens each token of one forward pass may look at, for every width of window: no mask where
@@ -118,8 +118,8 @@ final class Sight {
 
   /** {@code [1, 1, time, start + time]}: not ahead, and no further back than the window. */
   private Tensor band(int window) {
-    var column = torch.arange(new Scalar(start + time)).view(1, -1);
-    var row = torch.arange(new Scalar(start), new Scalar(start + time)).view(-1, 1);
+    var column = Tensors.range(0, start + time).view(1, -1);
+    var row = Tensors.range(start, start + time).view(-1, 1);
     var allowed = column.le(row);
     if (window > 0) {
       allowed = allowed.logical_and(column.gt(row.sub(new Scalar(window))));

@@ -27,8 +27,8 @@ public final class Weights implements AutoCloseable {
   }
 
   /**
-   * The weights of a folder. Where the file holds the type that is asked for they are the mapped
-   * file itself, read-only and without a copy.
+   * The weights of a folder. Where the file holds the type that is asked for and the device is the
+   * CPU, they are the mapped file itself, read-only and without a copy.
    *
    * @param folder closed with the weights
    */
@@ -45,7 +45,7 @@ public final class Weights implements AutoCloseable {
                   "%s: tensor %s has shape %s, config.json asks for %s",
                   folder.path(), name, entry.shape(), Arrays.toString(shape));
             }
-            var tensor = Tensors.sharing(entry.data(), entry.dtype(), shape);
+            var tensor = Tensors.placed(Tensors.sharing(entry.data(), entry.dtype(), shape));
             weights.put(
                 name, entry.dtype() == dtype ? tensor : tensor.to(Tensors.scalarType(dtype)));
           });
@@ -90,7 +90,8 @@ public final class Weights implements AutoCloseable {
       shapes(architecture)
           .forEach(
               (name, shape) -> {
-                var tensor = Tensors.empty(shape);
+                // Drawn on the host, so that every device begins with the same weights.
+                var tensor = Tensors.emptyOnHost(torch.ScalarType.Float, shape);
                 if (name.endsWith("norm.weight")) {
                   tensor.fill_(new Scalar(architecture.norms().onePlus() ? 0 : 1));
                 } else if (name.endsWith(".bias")) {
@@ -98,7 +99,7 @@ public final class Weights implements AutoCloseable {
                 } else {
                   tensor.normal_(0, 0.02, new GeneratorOptional());
                 }
-                weights.put(name, tensor);
+                weights.put(name, Tensors.placed(tensor));
               });
     }
     return weights;
@@ -141,14 +142,15 @@ public final class Weights implements AutoCloseable {
   }
 
   /**
-   * A tensor as an entry of a file; it shares the tensor's memory, so write it before that changes.
+   * A tensor as an entry of a file; on the CPU it shares the tensor's memory, so write it before
+   * that changes.
    */
   public static TensorEntry entry(String name, Tensor tensor) {
     return new TensorEntry(
         name,
         Tensors.dtype(tensor.scalar_type()),
         Arrays.stream(Tensors.shape(tensor)).boxed().toList(),
-        Tensors.memory(tensor));
+        Tensors.hostMemory(tensor));
   }
 
   /** One weight. */

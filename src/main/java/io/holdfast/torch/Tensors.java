@@ -4,20 +4,26 @@ import static org.bytedeco.pytorch.global.torch.from_blob;
 
 import io.holdfast.kernels.DType;
 import io.holdfast.kernels.Matrix;
+import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import org.bytedeco.javacpp.Pointer;
 import org.bytedeco.pytorch.BoolOptional;
+import org.bytedeco.pytorch.Device;
 import org.bytedeco.pytorch.DeviceOptional;
 import org.bytedeco.pytorch.LayoutOptional;
 import org.bytedeco.pytorch.MemoryFormatOptional;
+import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.ScalarTypeOptional;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorOptions;
 import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 
-/** Tensors from Java values and memory, and tensors seen as memory. */
+/**
+ * Tensors from Java values and memory, and tensors seen as memory. They are made on the {@link
+ * ComputeDevice} of the process where nothing else is said.
+ */
 public final class Tensors {
   private static final ValueLayout.OfFloat FLOAT = ValueLayout.JAVA_FLOAT_UNALIGNED;
   private static final ValueLayout.OfDouble DOUBLE = ValueLayout.JAVA_DOUBLE_UNALIGNED;
@@ -40,6 +46,17 @@ public final class Tensors {
         shape,
         new ScalarTypeOptional(type),
         new LayoutOptional(),
+        ComputeDevice.current().option(),
+        new BoolOptional(),
+        new MemoryFormatOptional());
+  }
+
+  /** An uninitialised tensor in host memory, whatever the device. */
+  public static Tensor emptyOnHost(ScalarType type, long... shape) {
+    return torch.empty(
+        shape,
+        new ScalarTypeOptional(type),
+        new LayoutOptional(),
         new DeviceOptional(),
         new BoolOptional(),
         new MemoryFormatOptional());
@@ -47,34 +64,57 @@ public final class Tensors {
 
   /** A float32 tensor of zeros. */
   public static Tensor zeros(long... shape) {
-    return torch.zeros(shape);
+    return empty(ScalarType.Float, shape).zero_();
+  }
+
+  /** The int64 numbers {@code from..to-1}. */
+  public static Tensor range(long from, long to) {
+    return placed(torch.arange(new Scalar(from), new Scalar(to)));
+  }
+
+  /** The tensor on the device of the process: itself where it lies there already. */
+  public static Tensor placed(Tensor tensor) {
+    return ComputeDevice.current().place(tensor);
+  }
+
+  /** The tensor in host memory: itself where it lies there already. */
+  public static Tensor onHost(Tensor tensor) {
+    return tensor.device().is_cpu() ? tensor : tensor.to(new Device("cpu"), tensor.scalar_type());
   }
 
   /** A tensor with a copy of these values. */
   public static Tensor of(float[] values, long... shape) {
-    var tensor = empty(ScalarType.Float, shape);
+    return placed(onHost(values, shape));
+  }
+
+  /** A tensor in host memory with a copy of these values, whatever the device. */
+  public static Tensor onHost(float[] values, long... shape) {
+    var tensor = emptyOnHost(ScalarType.Float, shape);
     MemorySegment.copy(values, 0, memory(tensor), FLOAT, 0, values.length);
     return tensor;
   }
 
   /** A float64 tensor with a copy of these values. */
   public static Tensor of(double[] values, long... shape) {
-    var tensor = empty(ScalarType.Double, shape);
+    var tensor = emptyOnHost(ScalarType.Double, shape);
     MemorySegment.copy(values, 0, memory(tensor), DOUBLE, 0, values.length);
-    return tensor;
+    return placed(tensor);
   }
 
   /** An int64 tensor with a copy of these values. */
   public static Tensor of(long[] values, long... shape) {
-    var tensor = empty(ScalarType.Long, shape);
+    var tensor = emptyOnHost(ScalarType.Long, shape);
     MemorySegment.copy(values, 0, memory(tensor), LONG, 0, values.length);
-    return tensor;
+    return placed(tensor);
   }
 
-  /** A float64 matrix with a copy of these rows, which have one length. */
+  /**
+   * A float64 matrix with a copy of these rows, which have one length, for linear algebra: it lies
+   * in host memory whatever the device.
+   */
   public static Tensor of(double[][] rows) {
     int width = rows[0].length;
-    var tensor = empty(ScalarType.Double, rows.length, width);
+    var tensor = emptyOnHost(ScalarType.Double, rows.length, width);
     var memory = memory(tensor);
     for (int i = 0; i < rows.length; i++) {
       MemorySegment.copy(rows[i], 0, memory, DOUBLE, 8L * i * width, width);
@@ -84,12 +124,12 @@ public final class Tensors {
 
   /** A boolean tensor with a copy of these values. */
   public static Tensor of(boolean[] values, long... shape) {
-    var tensor = empty(ScalarType.Bool, shape);
+    var tensor = emptyOnHost(ScalarType.Bool, shape);
     var memory = memory(tensor);
     for (int i = 0; i < values.length; i++) {
       memory.set(ValueLayout.JAVA_BYTE, i, (byte) (values[i] ? 1 : 0));
     }
-    return tensor;
+    return placed(tensor);
   }
 
   /** A copy of a tensor's values in another type, without its history. */
@@ -100,7 +140,7 @@ public final class Tensors {
   /** The values of a float32 tensor, in row-major order. */
   public static float[] floats(Tensor tensor) {
     try (var scope = Scope.open()) {
-      var dense = tensor.detach().to(ScalarType.Float).contiguous();
+      var dense = onHost(tensor.detach().to(ScalarType.Float)).contiguous();
       float[] values = new float[Math.toIntExact(dense.numel())];
       MemorySegment.copy(memory(dense), FLOAT, 0, values, 0, values.length);
       return values;
@@ -110,7 +150,7 @@ public final class Tensors {
   /** The values of a float64 tensor, in row-major order. */
   public static double[] doubles(Tensor tensor) {
     try (var scope = Scope.open()) {
-      var dense = tensor.detach().to(ScalarType.Double).contiguous();
+      var dense = onHost(tensor.detach().to(ScalarType.Double)).contiguous();
       double[] values = new double[Math.toIntExact(dense.numel())];
       MemorySegment.copy(memory(dense), DOUBLE, 0, values, 0, values.length);
       return values;
@@ -120,7 +160,7 @@ public final class Tensors {
   /** The values of an int64 tensor, in row-major order. */
   public static long[] longs(Tensor tensor) {
     try (var scope = Scope.open()) {
-      var dense = tensor.contiguous();
+      var dense = onHost(tensor).contiguous();
       long[] values = new long[Math.toIntExact(dense.numel())];
       MemorySegment.copy(memory(dense), LONG, 0, values, 0, values.length);
       return values;
@@ -128,15 +168,16 @@ public final class Tensors {
   }
 
   /**
-   * A tensor that shares this memory. The memory must outlive the tensor, and must not be written
-   * through it when it is a read-only mapping.
+   * A tensor that shares this memory, which is the host's. The memory must outlive the tensor, and
+   * must not be written through it when it is a read-only mapping.
    */
   public static Tensor sharing(MemorySegment memory, DType dtype, long... shape) {
     return from_blob(new Address(memory.address()), shape, new TensorOptions(scalarType(dtype)));
   }
 
   /**
-   * The memory of a contiguous CPU tensor; valid as long as the tensor.
+   * The memory of a contiguous tensor; valid as long as the tensor. On a GPU it is for kernels
+   * alone: reading it here ends the process.
    *
    * @throws IllegalArgumentException if the tensor is strided
    */
@@ -146,6 +187,21 @@ public final class Tensors {
     }
     return MemorySegment.ofAddress(tensor.data_ptr().address())
         .reinterpret(Math.multiplyExact(tensor.numel(), tensor.itemsize()));
+  }
+
+  /**
+   * The values of a tensor in host memory that may be read: its own memory where it lies there,
+   * valid as long as the tensor, else a copy.
+   */
+  public static MemorySegment hostMemory(Tensor tensor) {
+    if (tensor.device().is_cpu()) {
+      return memory(tensor);
+    }
+    try (var scope = Scope.open()) {
+      var copied = memory(onHost(tensor.detach()).contiguous());
+      var kept = Arena.ofAuto().allocate(Math.max(1, copied.byteSize()), Long.BYTES);
+      return kept.copyFrom(copied).asSlice(0, copied.byteSize());
+    }
   }
 
   /** A contiguous tensor as the matrix {@code [product of leading dimensions, last dimension]}. */

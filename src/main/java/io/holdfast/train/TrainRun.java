@@ -13,6 +13,7 @@ import io.holdfast.kernels.KernelBackends;
 import io.holdfast.kernels.Kernels;
 import io.holdfast.risk.RowRisks;
 import io.holdfast.text.ChatTokenizer;
+import io.holdfast.torch.ComputeDevice;
 import io.holdfast.torch.LibTorch;
 import io.holdfast.torch.Threads;
 import io.holdfast.train.config.GuardConfig;
@@ -63,12 +64,8 @@ public final class TrainRun {
     int threads = config.threads().orElse(Runtime.getRuntime().availableProcessors());
     Threads.set(threads);
     KernelBackends.threads(threads);
-    var kernels = KernelBackends.select(Optional.empty());
-    if (kernels.name().equals("cuda")) {
-      throw HoldfastException.missing(
-          "HOLDFAST_KERNELS=cuda: this build's LibTorch computes on the CPU, where the CUDA kernels"
-              + " cannot reach its tensors; say cpu");
-    }
+    var device = ComputeDevice.use(config.device());
+    var kernels = device.kernels();
     try (var chat = ChatTokenizer.load(config.model())) {
       var from = start(config, resume);
       var dataHash = TrainingData.hash(config.data().train());
@@ -100,11 +97,7 @@ public final class TrainRun {
    * @throws HoldfastException for what this version does not train, or a file that is not there
    */
   public static void check(TrainConfig config) {
-    var device = config.device().or(() -> Optional.ofNullable(System.getenv("HOLDFAST_DEVICE")));
-    if (device.isPresent() && !device.get().equals("cpu")) {
-      throw HoldfastException.missing(
-          "device %s: this build computes on the CPU alone; say device: cpu", device.get());
-    }
+    ComputeDevice.use(config.device());
     config.requireFiles();
   }
 
@@ -342,6 +335,7 @@ public final class TrainRun {
       var manifest = JSON.createObjectNode();
       manifest.put("holdfast", TrainingData.version());
       manifest.put("java", Runtime.version().toString());
+      manifest.put("device", ComputeDevice.current().name());
       manifest.put("kernels", kernels.name());
       manifest.put("blas", LibTorch.BLAS);
       manifest.put("threads", Threads.get());
