@@ -2,7 +2,7 @@
 # at run time. HF_LANES is the number of floats in a vector.
 #
 # No -ffast-math: NaN and infinity are data. Products may be contracted into fused multiply-adds.
-set(HOLDFAST_MATH -O3 -fno-math-errno -fno-trapping-math -ffp-contract=fast)
+set(HOLDFAST_MATH $<IF:$<BOOL:${HOLDFAST_SANITIZE}>,-O1,-O3> -fno-math-errno -fno-trapping-math -ffp-contract=fast)
 
 function(holdfast_instruction_set library source table name lanes)
   set(objects ${library}_${name})

@@ -38,8 +38,19 @@ void null_pointers() {
   expect_refused(hf_project(nullptr, nullptr, &s.u.view, &s.c.view, s.scratch.data(), nullptr),
                  HF_INVALID, "h");
   expect_refused(s.with_h([](hf_matrix &m) { m.data = nullptr; }), HF_INVALID, "null");
-  expect_refused(hf_project(&s.h.view, nullptr, &s.u.view, &s.c.view, nullptr, nullptr),
-                 hf_subspace_scratch(8, 2) > 0 ? HF_INVALID : HF_OK, "");
+  if (hf_subspace_scratch(8, 2) > 0) {
+    expect_refused(hf_project(&s.h.view, nullptr, &s.u.view, &s.c.view, nullptr, nullptr),
+                   HF_INVALID, "scratch: null");
+  }
+  expect_refused(hf_project(&s.h.view, nullptr, nullptr, &s.c.view, s.scratch.data(), nullptr),
+                 HF_INVALID, "u: no matrix");
+  expect_refused(hf_project(&s.h.view, nullptr, &s.u.view, nullptr, s.scratch.data(), nullptr),
+                 HF_INVALID, "c: no matrix");
+  expect_refused(hf_ablate(nullptr, &s.u.view, s.scratch.data(), nullptr), HF_INVALID, "h");
+  expect_refused(hf_constrain(nullptr, &s.h.view, nullptr, &s.u.view, &s.c.view, nullptr, nullptr,
+                              nullptr, s.scratch.data(), nullptr),
+                 HF_INVALID, "g: no matrix");
+  expect_refused(hf_allocate(8, nullptr), HF_INVALID, "8 bytes");
   const hf_adamw_step step = {1, 1e-2, 0.9, 0.95, 1e-8, 1};
   expect_refused(hf_adamw(nullptr, 1, &step, nullptr, nullptr), HF_INVALID, "null");
   expect_refused(hf_adamw(nullptr, 0, nullptr, nullptr, nullptr), HF_INVALID, "null");
@@ -58,6 +69,19 @@ void misaligned_pointers() {
   expect_refused(
       hf_project(&s.h.view, nullptr, &s.u.view, &s.c.view, s.scratch.data() + 4, nullptr),
       HF_INVALID, "scratch: misaligned");
+  const auto *rows = reinterpret_cast<const int64_t *>(s.scratch.data() + 4);
+  expect_refused(hf_project(&s.h.view, rows, &s.u.view, &s.c.view, s.scratch.data(), nullptr),
+                 HF_INVALID, "rows: misaligned");
+  auto *weights = reinterpret_cast<float *>(s.scratch.data() + 2);
+  const auto constrain = [&](const float *filter, const float *weight, float *penalty) {
+    return hf_constrain(&s.h.view, &s.h.view, nullptr, &s.u.view, &s.c.view, filter, weight,
+                        penalty, s.scratch.data(), nullptr);
+  };
+  expect_refused(constrain(weights, nullptr, nullptr), HF_INVALID, "filter: misaligned");
+  expect_refused(constrain(nullptr, weights, nullptr), HF_INVALID, "weight: misaligned");
+  expect_refused(constrain(nullptr, nullptr, weights), HF_INVALID, "penalty: misaligned");
+  auto *doubles = reinterpret_cast<double *>(s.scratch.data() + 4);
+  expect_refused(hf_sum_of_squares(nullptr, 0, doubles, doubles, nullptr), HF_INVALID, "partials");
 }
 
 void negative_sizes() {
@@ -71,6 +95,12 @@ void negative_sizes() {
   expect_refused(-hf_adamw_scratch(nullptr, -1), HF_INVALID, "negative count");
   expect_refused(hf_set_num_threads(-1), HF_INVALID, "-1");
   expect_refused(hf_allocate(-1, nullptr), HF_INVALID, "-1");
+  expect_refused(hf_copy(s.scratch.data(), s.scratch.data(), -1, nullptr), HF_INVALID, "-1 bytes");
+  const hf_adamw_step step = {1, 1e-2, 0.9, 0.95, 1e-8, 1};
+  expect_refused(hf_adamw(nullptr, -1, &step, nullptr, nullptr), HF_INVALID, "negative count");
+  auto *doubles = reinterpret_cast<double *>(s.scratch.data());
+  expect_refused(hf_sum_of_squares(nullptr, -1, doubles, doubles, nullptr), HF_INVALID,
+                 "negative count");
 }
 
 void overflowing_sizes() {
@@ -79,6 +109,7 @@ void overflowing_sizes() {
                  "overflow");
   expect_refused(s.with_h([](hf_matrix &m) { m.stride = INT64_MAX; }), HF_INVALID, "overflow");
   expect_refused(-hf_subspace_scratch(INT64_MAX / 2, 1000), HF_INVALID, "no basis");
+  expect_refused(-hf_ce_kl_scratch(INT64_MAX / 2, INT64_MAX / 2), HF_INVALID, "z");
   hf_adamw_tensor t = {};
   t.basis = s.u.view;
   t.parameter.columns = INT64_MAX / 2;
@@ -139,6 +170,18 @@ void rows_of_logits() {
   expect_refused(call(nullptr, nullptr, 4, nullptr, {0, -30, 0}), HF_INVALID, "soft_cap");
   expect_refused(call(nullptr, nullptr, 4, nullptr, {0, INFINITY, 0}), HF_INVALID, "soft_cap");
   expect_refused(call(nullptr, nullptr, 4, nullptr, {0, 0, 2}), HF_INVALID, "direction: 2");
+  expect_refused(call(nullptr, nullptr, -1, nullptr, {0, 0, 0}), HF_INVALID, "-1 of 4");
+  const auto without = [&](const int64_t *ids, const float *weight, float *losses) {
+    const hf_row_loss plain = {0, 0, 0};
+    return hf_ce_kl(&z.view, nullptr, nullptr, 4, ids, weight, nullptr, &plain, losses, nullptr,
+                    scratch.data(), nullptr);
+  };
+  expect_refused(without(nullptr, weights.data(), out.data()), HF_INVALID, "labels: null");
+  expect_refused(without(labels.data(), nullptr, out.data()), HF_INVALID, "ce_weight: null");
+  expect_refused(without(labels.data(), weights.data(), nullptr), HF_INVALID, "ce: null");
+  expect_refused(hf_ce_kl(&z.view, nullptr, nullptr, 4, labels.data(), weights.data(), nullptr,
+                          nullptr, out.data(), nullptr, scratch.data(), nullptr),
+                 HF_INVALID, "loss: null");
   expect_refused(call(nullptr, nullptr, 3, nullptr, {0, 0, 0}), HF_INVALID, "no row index");
   expect_refused(call(nullptr, labels.data(), 5, nullptr, {0, 0, 0}), HF_INVALID, "5 of 4");
   expect_refused(call(nullptr, nullptr, 4, weights.data(), {0, 0, 0}), HF_INVALID,
@@ -165,6 +208,10 @@ void optimizer() {
   const Padded u = draw.basis(4, 2, 0);
   t.basis = u.view;
   expect_refused(hf_adamw(&t, 1, &step, nullptr, nullptr), HF_INVALID, "scratch: null");
+  t.basis = a.view;
+  expect_refused(hf_adamw(&t, 1, &step, nullptr, nullptr), HF_INVALID, "4 x 8 is no basis");
+  t.basis = draw.basis(5, 2, 0).view;
+  expect_refused(hf_adamw(&t, 1, &step, nullptr, nullptr), HF_INVALID, "5 x 2 is no basis");
 }
 
 }  // namespace

@@ -19,7 +19,18 @@
 #include "halves.hpp"
 #include "holdfast.h"
 
+// Lets the library's kernels reach memory of the host, page by page, or no longer: memory_host.cpp,
+// memory_cuda.cpp.
+void share_memory(void *start, size_t bytes);
+void unshare_memory(void *start);
+
 inline int failures = 0;
+
+// Whether only the smaller shapes are wanted, as under sanitizers.
+inline bool few() {
+  static const bool wanted = std::getenv("HOLDFAST_TEST_FEW") != nullptr;
+  return wanted;
+}
 
 inline void expect(bool good, const std::string &what) {
   if (!good && ++failures <= 10) {
@@ -50,10 +61,15 @@ class Guarded {
     start_ = static_cast<char *>(memory);
     mprotect(start_ + mapped_ - page, page, PROT_NONE);
     data_ = start_ + mapped_ - page - (bytes + alignment - 1) / alignment * alignment;
+    if (mapped_ > page) share_memory(start_, mapped_ - page);
+    shared_ = mapped_ > page;
   }
   Guarded(const Guarded &other) : Guarded(other.bytes_) { std::memcpy(data_, other.data_, bytes_); }
   Guarded &operator=(const Guarded &) = delete;
-  ~Guarded() { munmap(start_, mapped_); }
+  ~Guarded() {
+    if (shared_) unshare_memory(start_);
+    munmap(start_, mapped_);
+  }
 
   char *data() const { return data_; }
   template <typename T>
@@ -66,6 +82,7 @@ class Guarded {
   size_t mapped_;
   char *start_;
   char *data_;
+  bool shared_ = false;
 };
 
 template <typename T>
@@ -149,4 +166,34 @@ inline Guarded scratch_of(int64_t bytes) {
 
 inline Guarded subspace_scratch(const Padded &u) {
   return scratch_of(hf_subspace_scratch(u.view.rows, u.view.columns));
+}
+
+inline const char *name_of(int32_t dtype) {
+  return dtype == HF_FLOAT32 ? "float32" : dtype == HF_BFLOAT16 ? "bfloat16" : "float16";
+}
+
+inline std::string text(const char *what, std::initializer_list<int64_t> sizes, int32_t dtype) {
+  std::string all = what;
+  for (const int64_t size : sizes) all += " " + std::to_string(size);
+  return all + " " + name_of(dtype);
+}
+
+// Every second row, last first.
+inline std::vector<int64_t> some_rows(int64_t n) {
+  std::vector<int64_t> rows;
+  for (int64_t i = n - 1; i >= 0; i -= 2) rows.push_back(i);
+  return rows;
+}
+
+// Runs the tests where the library has a device, and says how they went.
+template <typename Tests>
+int run_tests(const Tests &tests) {
+  std::printf("%s\n", hf_description());
+  if (hf_available() != HF_OK) {
+    std::printf("skipped: %s\n", hf_last_error());
+    return 77;
+  }
+  tests();
+  std::printf(failures == 0 ? "passed\n" : "%d failures\n", failures);
+  return failures == 0 ? 0 : 1;
 }

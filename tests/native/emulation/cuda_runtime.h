@@ -40,6 +40,7 @@ enum cudaMemoryType { cudaMemoryTypeUnregistered = 0, cudaMemoryTypeDevice = 2 }
 
 struct cudaPointerAttributes {
   cudaMemoryType type;
+  int device;
 };
 
 struct cudaDeviceProp {
@@ -113,9 +114,11 @@ cudaError_t cudaFuncGetAttributes(cudaFuncAttributes *, Kernel) {
 }
 
 inline cudaError_t cudaPointerGetAttributes(cudaPointerAttributes *attributes, const void *) {
-  attributes->type = cudaMemoryTypeDevice;
+  *attributes = {cudaMemoryTypeDevice, 0};
   return cudaSuccess;
 }
+
+inline cudaError_t cudaSetDevice(int) { return cudaSuccess; }
 
 inline cudaError_t cudaMalloc(void **out, size_t bytes) {
   *out = std::aligned_alloc(256, (bytes + 255) / 256 * 256);

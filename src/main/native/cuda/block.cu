@@ -210,7 +210,7 @@ extern "C" {
 int32_t hf_rms_norm(const hf_matrix *x, const hf_matrix *w, double eps, int32_t one_plus,
                     const hf_matrix *y, float *inverse, void *stream) {
   if (int32_t status = check_rms_norm(x, w, eps, one_plus, y, inverse)) return status;
-  if (int32_t status = check_on_device(*x, "x")) return status;
+  if (int32_t status = use_device_of(*x, "x")) return status;
   const NormJob job = {*x,      *w,     *y, hf_matrix{}, static_cast<float>(eps), one_plus != 0,
                        inverse, nullptr};
   return with_type(x->dtype, [&](auto *type) {
@@ -231,7 +231,7 @@ int32_t hf_rms_norm_backward(const hf_matrix *x, const hf_matrix *w, int32_t one
   if (int32_t status = check_rms_norm_backward(x, w, one_plus, inverse, g, dx, dw, scratch)) {
     return status;
   }
-  if (int32_t status = check_on_device(*x, "x")) return status;
+  if (int32_t status = use_device_of(*x, "x")) return status;
   auto *partials = dw != nullptr ? static_cast<float *>(scratch) : nullptr;
   const NormJob job = {*x, *w, *g, *dx, 0, one_plus != 0, const_cast<float *>(inverse), partials};
   const int64_t parts = parts_of(x->rows);
@@ -247,7 +247,7 @@ int32_t hf_rms_norm_backward(const hf_matrix *x, const hf_matrix *w, int32_t one
 int32_t hf_rotate(const hf_matrix *x, int64_t head, const hf_matrix *c, const hf_matrix *s,
                   int32_t backward, void *stream) {
   if (int32_t status = check_rotate(x, head, c, s, backward)) return status;
-  if (int32_t status = check_on_device(*x, "x")) return status;
+  if (int32_t status = use_device_of(*x, "x")) return status;
   const RotateJob job = {*x, *c, *s, head, backward != 0};
   return with_type(x->dtype, [&](auto *type) {
     using T = std::remove_pointer_t<decltype(type)>;
@@ -258,7 +258,7 @@ int32_t hf_rotate(const hf_matrix *x, int64_t head, const hf_matrix *c, const hf
 int32_t hf_gate(const hf_matrix *a, const hf_matrix *b, int32_t activation, const hf_matrix *y,
                 void *stream) {
   if (int32_t status = check_gate(a, b, activation, y)) return status;
-  if (int32_t status = check_on_device(*a, "a")) return status;
+  if (int32_t status = use_device_of(*a, "a")) return status;
   const GateJob job = {*a, *b, *y, hf_matrix{}, hf_matrix{}, activation};
   return run_gate<false>(job, is_wide(*a) && is_wide(*b) && is_wide(*y), stream);
 }
@@ -267,7 +267,7 @@ int32_t hf_gate_backward(const hf_matrix *a, const hf_matrix *b, int32_t activat
                          const hf_matrix *g, const hf_matrix *da, const hf_matrix *db,
                          void *stream) {
   if (int32_t status = check_gate_backward(a, b, activation, g, da, db)) return status;
-  if (int32_t status = check_on_device(*a, "a")) return status;
+  if (int32_t status = use_device_of(*a, "a")) return status;
   const GateJob job = {*a, *b, *g, *da, *db, activation};
   const bool wide = is_wide(*a) && is_wide(*b) && is_wide(*g) && is_wide(*da) && is_wide(*db);
   return run_gate<true>(job, wide, stream);

@@ -19,9 +19,9 @@ inline int32_t device_status(cudaError_t error, const char *what) {
   return fail(HF_DEVICE, "%s: %s", what, cudaGetErrorString(error));
 }
 
-// Host memory given by mistake would only show as an error of some later call, and take the whole
-// process's device context with it.
-inline int32_t check_on_device(const hf_matrix &a, const char *name) {
+// Makes the device that holds a matrix this thread's. Host memory given by mistake would only show
+// as an error of some later call, and take the whole process's device context with it.
+inline int32_t use_device_of(const hf_matrix &a, const char *name) {
   if (a.data == nullptr) return HF_OK;
   cudaPointerAttributes attributes = {};
   if (int32_t status = device_status(cudaPointerGetAttributes(&attributes, a.data), name)) {
@@ -30,7 +30,7 @@ inline int32_t check_on_device(const hf_matrix &a, const char *name) {
   if (attributes.type == cudaMemoryTypeUnregistered) {
     return fail(HF_INVALID, "%s: lies in host memory, the CUDA kernels need device memory", name);
   }
-  return HF_OK;
+  return device_status(cudaSetDevice(attributes.device), name);
 }
 
 // Queues a kernel on the stream. Kernels loop over the grid, so that a grid may be cut short.

@@ -249,7 +249,13 @@ using namespace holdfast;
 extern "C" {
 
 int64_t hf_ce_kl_scratch(int64_t rows, int64_t vocabulary) {
-  return rows >= 0 && vocabulary >= 0 ? 0 : -fail(HF_INVALID, "z: a negative size");
+  int64_t elements = 0;
+  int64_t bytes = 0;
+  const bool good = rows >= 0 && vocabulary >= 0 && product_fits(rows, vocabulary, &elements) &&
+                    product_fits(elements, 8, &bytes);
+  return good ? 0
+              : -fail(HF_INVALID, "z: %lld x %lld are no rows of logits",
+                      static_cast<long long>(rows), static_cast<long long>(vocabulary));
 }
 
 int32_t hf_ce_kl(const hf_matrix *z, const hf_matrix *r, const int64_t *rows, int64_t m,
@@ -259,7 +265,7 @@ int32_t hf_ce_kl(const hf_matrix *z, const hf_matrix *r, const int64_t *rows, in
           check_ce_kl(z, r, rows, m, labels, ce_weight, kl_weight, loss, ce, kl, scratch)) {
     return status;
   }
-  if (int32_t status = check_on_device(*z, "z")) return status;
+  if (int32_t status = use_device_of(*z, "z")) return status;
   const CeKlJob job = {*z,
                        r != nullptr ? *r : hf_matrix{},
                        rows,

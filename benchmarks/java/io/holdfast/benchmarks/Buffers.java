@@ -13,7 +13,15 @@ final class Buffers {
   private final SplittableRandom random = new SplittableRandom(1);
 
   Matrix matrix(long rows, long columns, double spread) {
-    return Matrix.dense(floats(rows * columns, -spread, spread), rows, columns, DType.FLOAT32);
+    return matrix(rows, columns, spread, DType.FLOAT32);
+  }
+
+  Matrix matrix(long rows, long columns, double spread, DType dtype) {
+    var memory = arena.allocate(rows * columns * dtype.bytes(), 64);
+    for (long i = 0; i < rows * columns; i++) {
+      dtype.set(memory, i, (float) random.nextDouble(-spread, spread));
+    }
+    return Matrix.dense(memory, rows, columns, dtype);
   }
 
   MemorySegment floats(long n, double low, double high) {

@@ -1,7 +1,13 @@
 package io.holdfast.benchmarks;
 
+import io.holdfast.kernels.DType;
 import io.holdfast.kernels.KernelBackends;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.LocalDate;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Collection;
 import java.util.List;
 import java.util.Locale;
@@ -19,7 +25,7 @@ import org.openjdk.jmh.runner.options.TimeValue;
 /**
  * Runs the benchmarks and prints, for each, its time, the bytes its formula must move, and what
  * share of the measured copy bandwidth that is. An argument is a pattern of benchmarks; without
- * one, all.
+ * one, all. {@code --csv FILE} before them writes the same with hardware, date and versions.
  */
 public final class KernelTable {
   /** How often a kernel's formula reads or writes each element. */
@@ -37,7 +43,9 @@ public final class KernelTable {
   private KernelTable() {}
 
   /** Runs the benchmarks whose names match the patterns. */
-  public static void main(String[] patterns) throws RunnerException {
+  public static void main(String[] arguments) throws RunnerException, IOException {
+    boolean toFile = arguments.length > 1 && arguments[0].equals("--csv");
+    var patterns = toFile ? Arrays.copyOfRange(arguments, 2, arguments.length) : arguments;
     var options =
         new OptionsBuilder()
             .mode(Mode.AverageTime)
@@ -53,25 +61,18 @@ public final class KernelTable {
     }
     var results = new Runner(options.build()).run();
     print(results);
+    if (toFile) {
+      Files.writeString(Path.of(arguments[1]), csv(results));
+    }
   }
 
   private static void print(Collection<RunResult> results) {
-    double ceiling =
-        results.stream()
-            .filter(result -> result.getParams().getBenchmark().contains("CopyBenchmark"))
-            .mapToDouble(result -> bytes(result.getParams()) / microseconds(result) / 1e3)
-            .max()
-            .orElse(Double.NaN);
-    System.out.printf(
-        "%n%s, %d cores, Java %s, kernels %s%n%n",
-        System.getProperty("os.arch"),
-        Runtime.getRuntime().availableProcessors(),
-        Runtime.version(),
-        KernelBackends.cpu().map(kernels -> kernels.description()).orElse("reference"));
+    double ceiling = ceiling(results);
+    System.out.printf("%n%s%n%n", machine());
     System.out.println("| kernel | size | time, us | GB/s | of copy |");
     System.out.println("|---|---|---|---|---|");
     for (var result : results) {
-      double rate = bytes(result.getParams()) / microseconds(result) / 1e3;
+      double rate = rate(result);
       System.out.printf(
           Locale.ROOT,
           "| %s | %s | %.3f | %s | %s |%n",
@@ -81,6 +82,62 @@ public final class KernelTable {
           rate == 0 ? "" : "%.1f".formatted(rate),
           rate == 0 ? "" : "%.0f %%".formatted(100 * rate / ceiling));
     }
+  }
+
+  private static String csv(Collection<RunResult> results) {
+    double ceiling = ceiling(results);
+    var text = new StringBuilder("# " + machine() + "\n");
+    text.append("kernel,size,microseconds,error,gigabytes_per_second,share_of_copy\n");
+    for (var result : results) {
+      text.append(
+          String.format(
+              Locale.ROOT,
+              "%s,\"%s\",%.4g,%.2g,%.4g,%.3f%n",
+              name(result.getParams()),
+              size(result.getParams()),
+              microseconds(result),
+              result.getPrimaryResult().getScoreError(),
+              rate(result),
+              rate(result) / ceiling));
+    }
+    return text.toString();
+  }
+
+  private static String machine() {
+    return "%s, %d cores, %s, Java %s, kernels %s, JMH %s, %s"
+        .formatted(
+            processor(),
+            Runtime.getRuntime().availableProcessors(),
+            System.getProperty("os.name"),
+            Runtime.version(),
+            KernelBackends.cpu().map(kernels -> kernels.description()).orElse("reference"),
+            Runner.class.getPackage().getImplementationVersion(),
+            LocalDate.now());
+  }
+
+  private static String processor() {
+    try (var lines = Files.lines(Path.of("/proc/cpuinfo"))) {
+      return lines
+          .filter(line -> line.startsWith("model name"))
+          .map(line -> line.substring(line.indexOf(':') + 1).strip())
+          .findFirst()
+          .orElse(System.getProperty("os.arch"));
+    } catch (IOException e) {
+      return System.getProperty("os.arch");
+    }
+  }
+
+  /** GB/s of the copy; the most of several. */
+  private static double ceiling(Collection<RunResult> results) {
+    return results.stream()
+        .filter(result -> result.getParams().getBenchmark().contains("CopyBenchmark"))
+        .mapToDouble(KernelTable::rate)
+        .max()
+        .orElse(Double.NaN);
+  }
+
+  private static double rate(RunResult result) {
+    return bytes(result.getParams()) / microseconds(result) / 1e3;
   }
 
   private static double microseconds(RunResult result) {
@@ -110,10 +167,11 @@ public final class KernelTable {
     }
     double elements =
         params.getParamsKeys().stream()
-            .filter(key -> !key.equals("k"))
+            .filter(key -> !key.equals("k") && !key.equals("dtype"))
             .flatMap(key -> Stream.of(params.getParam(key).split("x")))
             .mapToDouble(Double::parseDouble)
             .reduce(1, (a, b) -> a * b);
-    return Float.BYTES * elements * TRANSFERS.getOrDefault(name, 0);
+    var dtype = params.getParamsKeys().contains("dtype") ? params.getParam("dtype") : "FLOAT32";
+    return DType.valueOf(dtype).bytes() * elements * TRANSFERS.getOrDefault(name, 0);
   }
 }

@@ -1,5 +1,6 @@
 package io.holdfast.benchmarks;
 
+import io.holdfast.kernels.DType;
 import io.holdfast.kernels.KernelBackends;
 import io.holdfast.kernels.Kernels;
 import io.holdfast.kernels.Kernels.KlDirection;
@@ -26,6 +27,9 @@ public class RowsBenchmark {
   @Param({"32000", "128256"})
   int vocabulary;
 
+  @Param({"FLOAT32", "BFLOAT16", "FLOAT16"})
+  DType dtype;
+
   private final Kernels kernels = KernelBackends.select(Optional.empty());
   private Buffers buffers;
   private Matrix z;
@@ -38,8 +42,8 @@ public class RowsBenchmark {
   @Setup
   public void allocate() {
     buffers = new Buffers();
-    z = buffers.matrix(rows, vocabulary, 5);
-    reference = buffers.matrix(rows, vocabulary, 5);
+    z = buffers.matrix(rows, vocabulary, 5, dtype);
+    reference = buffers.matrix(rows, vocabulary, 5, dtype);
     labels = buffers.labels(rows, vocabulary);
     weight = buffers.floats(rows, 0.1, 1);
     ce = buffers.floats(rows, 0, 1);

@@ -1,5 +1,6 @@
 package io.holdfast.benchmarks;
 
+import io.holdfast.kernels.DType;
 import io.holdfast.kernels.KernelBackends;
 import io.holdfast.kernels.Kernels;
 import io.holdfast.kernels.Matrix;
@@ -24,6 +25,9 @@ public class SubspaceBenchmark {
   @Param({"1", "8", "16", "64"})
   int k;
 
+  @Param({"FLOAT32", "BFLOAT16", "FLOAT16"})
+  DType dtype;
+
   private final Kernels kernels = KernelBackends.select(Optional.empty());
   private Buffers buffers;
   private Matrix h;
@@ -38,8 +42,8 @@ public class SubspaceBenchmark {
   @Setup
   public void allocate() {
     buffers = new Buffers();
-    h = buffers.matrix(rows, d, 1);
-    g = buffers.matrix(rows, d, 1);
+    h = buffers.matrix(rows, d, 1, dtype);
+    g = buffers.matrix(rows, d, 1, dtype);
     u = buffers.matrix(d, k, 1e-4);
     c = buffers.matrix(rows, k, 1);
     filter = buffers.floats(rows, 0.1, 1);

@@ -45,7 +45,11 @@ class KernelBenchTest {
             2,
             100,
             List.of(new Sizes.Tensors(2, 10)),
+            1 << 12,
+            new Sizes.Product(DType.FLOAT32, 8),
             0);
+    var ceiling = Ceiling.measure(sizes);
+    assertTrue(ceiling.bandwidth() > 0 && ceiling.arithmetic() > 0, ceiling.toString());
     var found = new ArrayList<Measurement>();
     int open = Scope.live();
     KernelBench.run(

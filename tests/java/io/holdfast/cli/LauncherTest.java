@@ -116,6 +116,31 @@ class LauncherTest {
     assertEquals(2, builds());
   }
 
+  /** Only where there is a GPU, and nobody says no, is LibTorch's build for GPUs fetched. */
+  @Test
+  void aGpuAsksForLibTorchOfGpus() throws Exception {
+    executable(tools.resolve("mvn"), MAVEN.replace("echo build", "echo \"$@\""));
+    executable(tools.resolve("nvidia-smi"), "#!/bin/sh\necho 'GPU 0: NVIDIA of a test'\n");
+    run(home.resolve("holdfast"));
+    executable(tools.resolve("nvidia-smi"), "#!/bin/sh\necho 'no driver'\nexit 9\n");
+    Files.delete(home.resolve("target/holdfast-0.1.0.jar"));
+    run(home.resolve("holdfast"));
+    var built = Files.readAllLines(home.resolve("builds"));
+    assertTrue(built.get(0).contains(" -Pcuda "), built.get(0));
+    assertTrue(!built.get(1).contains("-Pcuda"), built.get(1));
+  }
+
+  @Test
+  void librariesOfCudaAreFoundForLibTorchOfGpus() throws Exception {
+    Files.createDirectories(home.resolve("benchmarks/gpu"));
+    executable(home.resolve("benchmarks/gpu/libraries"), "#!/bin/sh\necho /opt/cuda of a test\n");
+    executable(jdk.resolve("bin/java"), "#!/bin/sh\necho \"<$LD_LIBRARY_PATH>\"\n");
+    assertTrue(!run(home.resolve("holdfast")).out().contains("cuda"));
+    Files.writeString(home.resolve("target/lib/pytorch-2-linux-x86_64-gpu.jar"), "");
+    var found = run(home.resolve("holdfast")).out();
+    assertTrue(found.contains("</opt/cuda of a test"), found);
+  }
+
   @Test
   void aFailedBuildShowsTheEndOfItsLog() throws Exception {
     executable(tools.resolve("mvn"), "#!/bin/sh\necho Could not resolve dependencies\nexit 1\n");

@@ -1,5 +1,8 @@
 package io.holdfast.kernels;
 
+import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
+import static java.lang.foreign.ValueLayout.JAVA_LONG;
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertThrows;
@@ -7,6 +10,8 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.holdfast.ExitCode;
 import io.holdfast.HoldfastException;
+import java.lang.foreign.Arena;
+import java.util.List;
 import java.util.Optional;
 import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.api.Test;
@@ -28,6 +33,26 @@ class KernelBackendsTest {
     assertEquals(ExitCode.USAGE, error.exitCode());
     assertTrue(error.getMessage().contains("'tpu'"), error.getMessage());
     assertTrue(error.getMessage().contains("cpu, cuda, reference"), error.getMessage());
+  }
+
+  /** Copies go where the CPU's kernels read them, and what was written comes back, it alone. */
+  @Test
+  void stagedCallsWriteWhatTheyShould() {
+    var cpu = KernelBackends.cpu().orElseThrow();
+    var staged = new StagedKernels(cpu, _ -> true);
+    try (var arena = Arena.ofConfined()) {
+      var h = Matrix.dense(arena.allocateFrom(JAVA_FLOAT, 3, 4, 5, 6), 2, 2, DType.FLOAT32);
+      var u = Matrix.dense(arena.allocateFrom(JAVA_FLOAT, 1, 0).asReadOnly(), 2, 1, DType.FLOAT32);
+      var c = Matrix.dense(arena.allocateFrom(JAVA_FLOAT, 0), 1, 1, DType.FLOAT32);
+      staged.project(h, arena.allocateFrom(JAVA_LONG, 1), u, c);
+      assertEquals(5, c.data().get(JAVA_FLOAT, 0));
+      assertEquals(Math.sqrt(9 + 16 + 25 + 36), staged.norm(List.of(h)), 1e-6);
+      staged.ablate(h, u);
+      assertArrayEquals(new float[] {0, 4, 0, 6}, h.data().toArray(JAVA_FLOAT));
+      var reached = new StagedKernels(cpu, _ -> false);
+      reached.ablate(h, u);
+      assertArrayEquals(new float[] {0, 4, 0, 6}, h.data().toArray(JAVA_FLOAT));
+    }
   }
 
   @Test

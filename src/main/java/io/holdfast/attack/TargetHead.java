@@ -7,9 +7,6 @@ import io.holdfast.model.Decoder;
 import io.holdfast.torch.NoGrad;
 import io.holdfast.torch.Scope;
 import io.holdfast.torch.Tensors;
-import java.lang.foreign.Arena;
-import java.lang.foreign.MemorySegment;
-import java.lang.foreign.ValueLayout;
 import java.util.Arrays;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
@@ -61,15 +58,14 @@ final class TargetHead {
     var losses = new double[rows];
     for (int start = 0; start < rows; start += chunk) {
       int count = Math.min(chunk, rows - start);
-      try (var scope = Scope.open();
-          var arena = Arena.ofConfined()) {
+      try (var scope = Scope.open()) {
         long from = (long) start * target.length;
         var part = hidden.narrow(0, from, (long) count * target.length);
-        var ce = crossEntropy(raw(part), labels(target, count), 0, arena);
+        var ce = crossEntropy(raw(part), labels(target, count), 0);
         for (int r = 0; r < count; r++) {
           double sum = 0;
           for (int t = 0; t < target.length; t++) {
-            sum += ce.getAtIndex(ValueLayout.JAVA_FLOAT, (long) r * target.length + t);
+            sum += ce[r * target.length + t];
           }
           losses[start + r] = sum / target.length;
         }
@@ -88,16 +84,15 @@ final class TargetHead {
    */
   LossGradient gradient(Tensor hidden, int[] target) {
     try (var scope = Scope.open();
-        var noGrad = NoGrad.on();
-        var arena = Arena.ofConfined()) {
+        var noGrad = NoGrad.on()) {
       var labels = labels(target, 1);
       return switch (loss) {
         case TargetLoss.CrossEntropy() -> {
           var logits = raw(hidden);
-          var ce = crossEntropy(logits, labels, 1f / target.length, arena);
+          var ce = crossEntropy(logits, labels, 1f / target.length);
           double sum = 0;
           for (int t = 0; t < target.length; t++) {
-            sum += ce.getAtIndex(ValueLayout.JAVA_FLOAT, t);
+            sum += ce[t];
           }
           var head = decoder.head();
           var back = torch.mm(logits.to(head.scalar_type()), head);
@@ -137,17 +132,22 @@ final class TargetHead {
   }
 
   /** Turns raw logits into the gradient of their weighted cross entropy; returns its values. */
-  private MemorySegment crossEntropy(Tensor logits, long[] labels, float weight, Arena arena) {
-    var memory = arena.allocateFrom(ValueLayout.JAVA_LONG, labels);
-    var weights = arena.allocate(ValueLayout.JAVA_FLOAT, labels.length);
-    for (int i = 0; i < labels.length; i++) {
-      weights.setAtIndex(ValueLayout.JAVA_FLOAT, i, weight);
-    }
-    var ce = arena.allocate(ValueLayout.JAVA_FLOAT, labels.length);
+  private float[] crossEntropy(Tensor logits, long[] labels, float weight) {
+    var weights = new float[labels.length];
+    Arrays.fill(weights, weight);
+    var ce = Tensors.empty(labels.length);
     var cap = new RowLoss(KlDirection.FORWARD, 0, decoder.architecture().logitCap());
     kernels.crossEntropyKl(
-        Tensors.matrix(logits), null, null, memory, weights, null, cap, ce, null);
-    return ce;
+        Tensors.matrix(logits),
+        null,
+        null,
+        Tensors.memory(Tensors.of(labels, labels.length)),
+        Tensors.memory(Tensors.of(weights, labels.length)),
+        null,
+        cap,
+        Tensors.memory(ce),
+        null);
+    return Tensors.floats(ce);
   }
 
   private static long[] labels(int[] target, int rows) {

@@ -3,28 +3,27 @@ package io.holdfast.bench;
 import io.holdfast.torch.Scope;
 import io.holdfast.torch.Tensors;
 import java.util.List;
+import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
 
 /**
- * What no kernel can beat on this machine.
+ * What no kernel can beat on this device.
  *
  * @param bandwidth bytes a second, read and written, of a copy larger than the caches
- * @param arithmetic operations a second of a large float32 matrix product
+ * @param arithmetic operations a second of a large matrix product
  */
 public record Ceiling(double bandwidth, double arithmetic) {
-  private static final long COPIED = 64L << 20;
-  private static final long SIDE = 1536;
-
-  /** Measures both, by LibTorch with the threads it has. */
-  public static Ceiling measure(double budget) {
+  /** Measures both, by LibTorch as it is set. */
+  public static Ceiling measure(Sizes sizes) {
     try (var scope = Scope.open()) {
-      var from = Tensors.zeros(COPIED / Float.BYTES * 2);
-      var to = Tensors.zeros(COPIED / Float.BYTES * 2);
-      var a = torch.randn(SIDE, SIDE);
-      var b = torch.randn(SIDE, SIDE);
+      var from = Tensors.zeros(sizes.copied() / Float.BYTES);
+      var to = Tensors.zeros(sizes.copied() / Float.BYTES);
+      var a = square(sizes.product());
+      var b = square(sizes.product());
+      double side = a.size(0);
       var seconds =
           Timing.medians(
-              budget,
+              sizes.budget(),
               List.of(
                   () -> {
                     try (var inner = Scope.open()) {
@@ -38,8 +37,13 @@ public record Ceiling(double bandwidth, double arithmetic) {
                   }));
       return new Ceiling(
           2.0 * from.numel() * Float.BYTES / seconds.get(0),
-          2.0 * SIDE * SIDE * SIDE / seconds.get(1));
+          2.0 * side * side * side / seconds.get(1));
     }
+  }
+
+  private static Tensor square(Sizes.Product product) {
+    return Tensors.placed(torch.randn(product.side(), product.side()))
+        .to(Tensors.scalarType(product.dtype()));
   }
 
   /** The least time for so many bytes and operations, in seconds. */

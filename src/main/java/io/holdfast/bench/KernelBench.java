@@ -74,7 +74,8 @@ public final class KernelBench {
   }
 
   private static Tensor random(DType dtype, double spread, long... shape) {
-    return torch.randn(shape).mul(new Scalar(spread)).to(Tensors.scalarType(dtype)).contiguous();
+    var values = Tensors.placed(torch.randn(shape));
+    return values.mul_(new Scalar(spread)).to(Tensors.scalarType(dtype)).contiguous();
   }
 
   private void subspace(DType dtype, long k) {
@@ -91,7 +92,7 @@ public final class KernelBench {
       var u = random(DType.FLOAT32, 0.01 / Math.sqrt(d), d, k);
       var c = random(DType.FLOAT32, 1, n, k);
       var narrow = u.to(Tensors.scalarType(dtype));
-      var weight = torch.rand(n);
+      var weight = Tensors.placed(torch.rand(n));
       var column = weight.unsqueeze(1).to(Tensors.scalarType(dtype));
       var target = c.to(Tensors.scalarType(dtype));
       var out = Tensors.matrix(random(DType.FLOAT32, 1, n, k));
@@ -143,7 +144,7 @@ public final class KernelBench {
     try (var scope = Scope.open()) {
       var z = random(dtype, 3, n, v);
       var r = random(dtype, 3, n, v);
-      var weight = torch.rand(n);
+      var weight = Tensors.placed(torch.rand(n));
       var column = weight.unsqueeze(1).to(Tensors.scalarType(dtype));
       var labels = Tensors.of(new long[(int) n], n);
       var ce = Tensors.memory(Tensors.zeros(n));
@@ -204,7 +205,7 @@ public final class KernelBench {
         var master = wide ? p : p.to(torch.ScalarType.Float);
         var g = random(dtype, 1, 1, shape.elements());
         var m = Tensors.zeros(1, shape.elements());
-        var v = torch.rand(1, shape.elements());
+        var v = Tensors.placed(torch.rand(1, shape.elements()));
         parameters.add(new Parameter(p, master, g, m, v));
         gradients.add(Tensors.matrix(g));
         tensors.add(

@@ -1,9 +1,10 @@
 package io.holdfast.bench;
 
+import io.holdfast.torch.ComputeDevice;
 import java.util.ArrayList;
 import java.util.List;
 
-/** How long work takes on this machine. */
+/** How long work takes on the device. */
 final class Timing {
   private static final int FEWEST = 5;
 
@@ -22,9 +23,7 @@ final class Timing {
     double spent = 0;
     while (runs.getFirst().size() < FEWEST || spent < budget * work.size()) {
       for (int i = 0; i < work.size(); i++) {
-        long start = System.nanoTime();
-        work.get(i).run();
-        double seconds = (System.nanoTime() - start) / 1e9;
+        double seconds = ComputeDevice.current().seconds(work.get(i));
         runs.get(i).add(seconds);
         spent += seconds;
       }

@@ -9,8 +9,10 @@ import io.holdfast.bench.Sizes;
 import io.holdfast.checkpoint.AtomicFile;
 import io.holdfast.cli.demo.CompareGuards;
 import io.holdfast.kernels.KernelBackends;
+import io.holdfast.kernels.Kernels;
 import io.holdfast.kernels.NativeKernels;
 import io.holdfast.report.Table;
+import io.holdfast.torch.ComputeDevice;
 import io.holdfast.torch.Threads;
 import java.nio.file.Path;
 import java.time.LocalDate;
@@ -19,6 +21,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Spec;
@@ -55,30 +58,45 @@ final class Bench implements Runnable {
         description = "Also write the results, with hardware, date and versions.")
     private Path csv;
 
+    @Mixin private DeviceOption device;
+
     @Option(names = "--quick", description = "Small sizes, to see that all runs: seconds.")
     private boolean quick;
 
     @Override
     public void run() {
-      var sizes = quick ? Sizes.quick() : Sizes.full();
-      var kernels = KernelBackends.select(Optional.empty());
-      var ceiling = Ceiling.measure(sizes.budget());
+      device.require(Optional.empty());
       var found = new ArrayList<Measurement>();
+      var where = ComputeDevice.current();
+      var kernels = where.kernels();
+      var sizes = quick ? Sizes.quick() : where.cuda() ? Sizes.gpu() : Sizes.full();
+      var ceiling = Ceiling.measure(sizes);
       KernelBench.run(kernels, sizes, ceiling, found::add);
       var out = spec.commandLine().getOut();
-      out.println(machine(kernels.name()));
+      out.println(machine(kernels));
       out.printf(
           Locale.ROOT,
-          "copy %.1f GB/s, float32 matrix product %.0f GFLOP/s%n%n",
+          "copy %.1f GB/s, %s matrix product %.0f GFLOP/s%n%n",
           ceiling.bandwidth() / 1e9,
+          sizes.product().dtype().name().toLowerCase(Locale.ROOT),
           ceiling.arithmetic() / 1e9);
       out.print(table(found).markdown());
       if (csv != null) {
-        AtomicFile.write(csv, csv(found, ceiling, kernels.name()));
+        AtomicFile.write(csv, csv(found, ceiling, kernels));
       }
     }
 
-    private static String machine(String kernels) {
+    private static String description(String kernels) {
+      var library =
+          switch (kernels) {
+            case "cpu" -> KernelBackends.cpu();
+            case "cuda" -> KernelBackends.cuda();
+            default -> Optional.<NativeKernels>empty();
+          };
+      return library.map(NativeKernels::description).orElse(kernels);
+    }
+
+    private static String machine(Kernels kernels) {
       return "%s, %d cores, %s; holdfast %s, LibTorch %s with %d threads, Java %s; kernels %s; %s"
           .formatted(
               processor(),
@@ -88,7 +106,7 @@ final class Bench implements Runnable {
               Version.ofLibTorch(),
               Threads.get(),
               System.getProperty("java.version"),
-              KernelBackends.cpu().map(NativeKernels::description).orElse(kernels),
+              description(kernels.name()),
               LocalDate.now());
     }
 
@@ -118,11 +136,11 @@ final class Bench implements Runnable {
       return String.format(Locale.ROOT, format, value);
     }
 
-    private static String csv(List<Measurement> found, Ceiling ceiling, String kernels) {
+    private static String csv(List<Measurement> found, Ceiling ceiling, Kernels kernels) {
       var text = new StringBuilder();
       text.append("# ").append(machine(kernels)).append('\n');
       text.append("# copy_bytes_per_second=%.4g".formatted(ceiling.bandwidth()));
-      text.append(" sgemm_flops_per_second=%.4g\n".formatted(ceiling.arithmetic()));
+      text.append(" matrix_flops_per_second=%.4g\n".formatted(ceiling.arithmetic()));
       text.append("kernel,dtype,size,seconds,bytes,bytes_per_second,share_of_ceiling,");
       text.append("libtorch_seconds\n");
       for (var m : found) {

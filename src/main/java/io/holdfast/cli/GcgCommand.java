@@ -3,9 +3,9 @@ package io.holdfast.cli;
 import io.holdfast.attack.AttackCase;
 import io.holdfast.attack.Gcg;
 import io.holdfast.attack.GcgMethod;
-import io.holdfast.kernels.KernelBackends;
 import io.holdfast.model.Decoder;
 import io.holdfast.text.ChatTokenizer;
+import io.holdfast.torch.ComputeDevice;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Optional;
@@ -61,7 +61,7 @@ final class GcgCommand implements Runnable {
             new Gcg(
                 decoder,
                 chat,
-                KernelBackends.select(Optional.empty()),
+                ComputeDevice.current().kernels(),
                 settings,
                 cases.judge(),
                 Optional.ofNullable(smaller).map(some -> new Gcg.Draft(some, smallerChat)))) {

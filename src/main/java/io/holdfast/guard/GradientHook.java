@@ -38,6 +38,7 @@ final class GradientHook extends TensorTensorHook {
 
   private final Deque<Attached> attached = new ArrayDeque<>();
   private Edit edit;
+  private Tensor handed;
 
   GradientHook() {
     retainReference();
@@ -88,14 +89,30 @@ final class GradientHook extends TensorTensorHook {
       var edited = Tensors.copy(given, DType.FLOAT32);
       var hidden = state.hidden().to(ScalarType.Float);
       edit.edit(state.layer(), Tensors.matrix(edited), Tensors.matrix(hidden));
-      return scope.keep(edited.to(given.scalar_type()));
+      return hand(edited.to(given.scalar_type()));
     } finally {
       state.hidden().releaseReference();
     }
   }
 
+  /** A GPU's gradients come on a thread of LibTorch's, where no scope would free the result. */
+  private Tensor hand(Tensor result) {
+    result.retainReference();
+    takeBack();
+    handed = result;
+    return result;
+  }
+
+  private void takeBack() {
+    if (handed != null) {
+      handed.releaseReference();
+      handed = null;
+    }
+  }
+
   void release() {
     begin(null);
+    takeBack();
     releaseReference();
   }
 }

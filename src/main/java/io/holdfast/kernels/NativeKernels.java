@@ -41,20 +41,23 @@ public final class NativeKernels implements Kernels {
    * @throws IllegalStateException if a function is missing or the interface has another version
    */
   NativeKernels(String name, SymbolLookup library, Supplier<MemorySegment> stream) {
-    this(name, new NativeFunctions(name, library), stream);
+    this(name, library, new NativeFunctions(name, library), stream);
   }
 
   private NativeKernels(
-      String name, NativeFunctions functions, Supplier<MemorySegment> stream) {
+      String name,
+      SymbolLookup library,
+      NativeFunctions functions,
+      Supplier<MemorySegment> stream) {
     this.name = name;
+    this.library = library;
     this.functions = functions;
     this.stream = stream;
-    this.library = library;
   }
 
   /** The same kernels, queued on another stream. */
   NativeKernels on(Supplier<MemorySegment> otherStream) {
-    return new NativeKernels(name, functions, otherStream);
+    return new NativeKernels(name, library, functions, otherStream);
   }
 
   @Override

@@ -67,7 +67,7 @@ final class Decoding {
       return null;
     }
     var first = column(row -> width - row.prompt().length).view(all.size(), 1, 1, 1);
-    return torch.arange(new Scalar(capacity)).ge(first);
+    return Tensors.range(0, capacity).ge(first);
   }
 
   private Tensor prompted() {

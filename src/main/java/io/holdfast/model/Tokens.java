@@ -5,9 +5,7 @@ import io.holdfast.data.Example;
 import io.holdfast.torch.Tensors;
 import java.util.Arrays;
 import java.util.List;
-import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
-import org.bytedeco.pytorch.global.torch;
 
 /**
  * What a forward pass reads.
@@ -75,7 +73,7 @@ public record Tokens(Tensor ids, Tensor positions, Tensor mask, KvCache cache, l
       return new Tokens(all, null, null, cache);
     }
     long[] pads = sequences.stream().mapToLong(sequence -> width - sequence.length).toArray();
-    var time = torch.arange(new Scalar(width));
+    var time = Tensors.range(0, width);
     var visible = time.ge(Tensors.of(pads, rows, 1, 1, 1));
     var past = time.unsqueeze(0).le(time.unsqueeze(1));
     // A padding token looks at itself: one that sees nothing would be NaN.

@@ -3,6 +3,7 @@ package io.holdfast.torch;
 import io.holdfast.HoldfastException;
 import io.holdfast.kernels.KernelBackends;
 import io.holdfast.kernels.Kernels;
+import io.holdfast.kernels.StagedKernels;
 import java.util.Objects;
 import java.util.Optional;
 import org.bytedeco.pytorch.Device;
@@ -96,7 +97,7 @@ public record ComputeDevice(String name) {
               + " HOLDFAST_KERNELS=cuda",
           asked.get(), name);
     }
-    return KernelBackends.cuda(Gpus::stream);
+    return new StagedKernels(KernelBackends.cuda(Gpus::stream), Gpus::onHost);
   }
 
   /** The generator that dropout on this device draws from. */
@@ -104,6 +105,16 @@ public record ComputeDevice(String name) {
     return cuda()
         ? torch.globalContext().defaultGenerator(libTorch())
         : torch.getDefaultCPUGenerator();
+  }
+
+  /** Seconds that work takes here: by the clock on the CPU, by events of its stream on a GPU. */
+  public double seconds(Runnable work) {
+    if (cuda()) {
+      return Gpus.seconds(work);
+    }
+    long start = System.nanoTime();
+    work.run();
+    return (System.nanoTime() - start) / 1e9;
   }
 
   /** A tensor on this device: itself where it lies there already. */

@@ -7,7 +7,10 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import org.bytedeco.cuda.cudart.CUevent_st;
+import org.bytedeco.cuda.cudart.CUstream_st;
 import org.bytedeco.cuda.cudart.cudaDeviceProp;
+import org.bytedeco.cuda.cudart.cudaPointerAttributes;
 import org.bytedeco.cuda.global.cudart;
 import org.bytedeco.javacpp.Loader;
 import org.bytedeco.javacpp.SizeTPointer;
@@ -128,6 +131,43 @@ public final class Gpus {
       var stream = torch_cuda.getCurrentCUDAStream().stream();
       return stream == null ? MemorySegment.NULL : MemorySegment.ofAddress(stream.address());
     }
+  }
+
+  /** Whether memory is the host's own, which a kernel must not be given. */
+  static boolean onHost(MemorySegment memory) {
+    if (memory.byteSize() == 0 || memory.address() == 0) {
+      return false;
+    }
+    try (var scope = Scope.open();
+        var attributes = new cudaPointerAttributes()) {
+      check(cudart.cudaPointerGetAttributes(attributes, new Tensors.Address(memory.address())));
+      return attributes.type() == cudart.cudaMemoryTypeUnregistered
+          || attributes.type() == cudart.cudaMemoryTypeHost;
+    }
+  }
+
+  /** Seconds between two events of LibTorch's current stream around the work. */
+  static double seconds(Runnable work) {
+    try (var scope = Scope.open()) {
+      var begin = event();
+      var end = event();
+      var queue = new CUstream_st(torch_cuda.getCurrentCUDAStream().stream());
+      check(cudart.cudaEventRecord(begin, queue));
+      work.run();
+      check(cudart.cudaEventRecord(end, queue));
+      check(cudart.cudaEventSynchronize(end));
+      float[] milliseconds = new float[1];
+      check(cudart.cudaEventElapsedTime(milliseconds, begin, end));
+      check(cudart.cudaEventDestroy(begin));
+      check(cudart.cudaEventDestroy(end));
+      return milliseconds[0] / 1e3;
+    }
+  }
+
+  private static CUevent_st event() {
+    var event = new CUevent_st();
+    check(cudart.cudaEventCreate(event));
+    return event;
   }
 
   private static boolean driver() {

@@ -295,7 +295,7 @@ public final class Tensors {
   }
 
   /** An address that nobody frees. */
-  private static final class Address extends Pointer {
+  static final class Address extends Pointer {
     Address(long address) {
       super((Pointer) null);
       this.address = address;

@@ -13,6 +13,7 @@ import io.holdfast.model.Tap;
 import io.holdfast.model.Tokens;
 import io.holdfast.torch.NoGrad;
 import io.holdfast.torch.Scope;
+import io.holdfast.torch.Tensors;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -127,7 +128,7 @@ public final class CircuitBreakers implements Guard {
         var now = states(tuning.model(), AdapterMode.TRAIN, rows, at);
         var before = reference(rows, at)) {
       var tokens = Positions.tokens(rows);
-      var sum = torch.zeros(1);
+      var sum = Tensors.zeros(1);
       for (int slot : at) {
         sum =
             sum.add(

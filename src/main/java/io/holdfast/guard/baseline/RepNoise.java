@@ -6,6 +6,7 @@ import io.holdfast.guard.Tuning;
 import io.holdfast.model.AdapterMode;
 import io.holdfast.model.Site;
 import io.holdfast.model.Tokens;
+import io.holdfast.torch.Tensors;
 import java.util.List;
 import java.util.Map;
 import java.util.function.Function;
@@ -76,8 +77,8 @@ public final class RepNoise implements Guard {
     try (var states = new HiddenStates(this::wants, false)) {
       tuning.model().forward(Tokens.of(rows), AdapterMode.TRAIN, List.of(states));
       var at = Positions.labelled(rows);
-      var mmd = torch.zeros(1).sum();
-      var entropies = torch.zeros(1).sum();
+      var mmd = Tensors.zeros(1).sum();
+      var entropies = Tensors.zeros(1).sum();
       for (var state : states.all().entrySet()) {
         var flat = state.getValue().reshape(-1, state.getValue().size(-1)).index_select(0, at);
         if (state.getKey().kind() == Site.Kind.MLP_OUTPUT) {
