@@ -36,8 +36,21 @@ class LayersTest {
 
   private static final Set<String> FACTORIES =
       Set.of(
-          "arange", "empty", "eye", "from_blob", "full", "linspace", "normal", "ones", "rand",
-          "randint", "randn", "randperm", "tensor", "tril_indices", "zeros");
+          "arange",
+          "empty",
+          "eye",
+          "from_blob",
+          "full",
+          "linspace",
+          "normal",
+          "ones",
+          "rand",
+          "randint",
+          "randn",
+          "randperm",
+          "tensor",
+          "tril_indices",
+          "zeros");
 
   private static final JavaClasses PRODUCT =
       new ClassFileImporter()

@@ -16,8 +16,7 @@ import org.junit.jupiter.api.AfterEach;
 abstract class KernelCase {
   private static final double TOLERANCE = 1e-5;
   static final RowLoss FORWARD = new RowLoss(KlDirection.FORWARD);
-  static final List<DType> KERNEL_DTYPES =
-      List.of(DType.FLOAT32, DType.BFLOAT16, DType.FLOAT16);
+  static final List<DType> KERNEL_DTYPES = List.of(DType.FLOAT32, DType.BFLOAT16, DType.FLOAT16);
 
   final Arena arena = Arena.ofConfined();
   final SplittableRandom random = new SplittableRandom(7);

@@ -29,8 +29,7 @@ class ComputeDeviceTest {
   void aGpuThatIsNotThereIsMissingAndTheRemedyNamed() {
     Assumptions.assumeTrue(Gpus.count() == 0, "this machine has a GPU");
     for (var name : List.of("cuda", "cuda:1")) {
-      var error =
-          assertThrows(HoldfastException.class, () -> ComputeDevice.use(Optional.of(name)));
+      var error = assertThrows(HoldfastException.class, () -> ComputeDevice.use(Optional.of(name)));
       assertEquals(ExitCode.MISSING, error.exitCode());
       assertTrue(error.getMessage().contains("Remedy"), error.getMessage());
       assertTrue(error.getMessage().contains("--device cpu"), error.getMessage());
@@ -44,7 +43,8 @@ class ComputeDeviceTest {
     int count = Gpus.count();
     Assumptions.assumeTrue(count > 0, "this machine has no GPU");
     var error =
-        assertThrows(HoldfastException.class, () -> ComputeDevice.use(Optional.of("cuda:" + count)));
+        assertThrows(
+            HoldfastException.class, () -> ComputeDevice.use(Optional.of("cuda:" + count)));
     assertEquals(ExitCode.MISSING, error.exitCode());
     assertTrue(error.getMessage().contains("cuda:" + (count - 1)), error.getMessage());
   }
@@ -52,8 +52,7 @@ class ComputeDeviceTest {
   @Test
   void namesAreChecked() {
     for (var name : List.of("gpu", "cuda:", "cuda:-1", "cuda:x", "meta", "CPU", "cuda:1000")) {
-      var error =
-          assertThrows(HoldfastException.class, () -> ComputeDevice.use(Optional.of(name)));
+      var error = assertThrows(HoldfastException.class, () -> ComputeDevice.use(Optional.of(name)));
       assertEquals(ExitCode.USAGE, error.exitCode());
       assertTrue(error.getMessage().contains(name), error.getMessage());
     }

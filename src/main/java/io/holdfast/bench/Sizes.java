@@ -69,6 +69,15 @@ public record Sizes(
   /** Small ones, to see that all runs; most of them fit into caches. */
   public static Sizes quick() {
     return new Sizes(
-        DTYPES, 256, 512, List.of(8L, 16L), 8, 8192, List.of(new Tensors(16, 4096)), 1 << 22, new Product(DType.FLOAT32, 256), 0.01);
+        DTYPES,
+        256,
+        512,
+        List.of(8L, 16L),
+        8,
+        8192,
+        List.of(new Tensors(16, 4096)),
+        1 << 22,
+        new Product(DType.FLOAT32, 256),
+        0.01);
   }
 }

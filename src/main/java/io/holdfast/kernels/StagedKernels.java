@@ -7,8 +7,8 @@ import java.util.Map;
 import java.util.function.Predicate;
 
 /**
- * Kernels of a device for callers some of whose data lies in host memory: it is copied there for the
- * call, and what the kernel writes is copied back, which waits. What lies on the device already
+ * Kernels of a device for callers some of whose data lies in host memory: it is copied there for
+ * the call, and what the kernel writes is copied back, which waits. What lies on the device already
  * stays where it is, so large matrices should.
  */
 public final class StagedKernels implements Kernels {

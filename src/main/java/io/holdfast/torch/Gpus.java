@@ -23,8 +23,7 @@ public final class Gpus {
   public static final boolean BUILT =
       Gpus.class
               .getClassLoader()
-              .getResource(
-                  "org/bytedeco/pytorch/" + Loader.getPlatform() + "-gpu/libtorch_cuda.so")
+              .getResource("org/bytedeco/pytorch/" + Loader.getPlatform() + "-gpu/libtorch_cuda.so")
           != null;
 
   private Gpus() {}
