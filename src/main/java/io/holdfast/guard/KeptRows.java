@@ -174,7 +174,7 @@ public final class KeptRows implements AutoCloseable {
                 var example = examples.get(row);
                 long[] at = Arrays.stream(places(example)).asLongStream().toArray();
                 var here = hidden.select(0, row).index_select(0, Tensors.of(at, at.length));
-                return Tensors.memory(reading.of(example, here).contiguous())
+                return Tensors.hostMemory(reading.of(example, here).contiguous())
                     .toArray(ValueLayout.JAVA_BYTE);
               })
           .toList();

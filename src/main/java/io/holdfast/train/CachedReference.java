@@ -49,7 +49,7 @@ record CachedReference(Reference model, KeptRows states) implements ReferenceSta
 
   @Override
   public Tensor hiddenAt(Batch batch, LossRows rows) {
-    var found = Tensors.empty(Tensors.scalarType(states.dtype()), rows.withKl(), states.width());
+    var found = Tensors.emptyOnHost(Tensors.scalarType(states.dtype()), rows.withKl(), states.width());
     var memory = Tensors.memory(found);
     long row = memory.byteSize() / Math.max(1, rows.withKl());
     int here = -1;
@@ -65,7 +65,7 @@ record CachedReference(Reference model, KeptRows states) implements ReferenceSta
       int at = (int) (rows.index()[i] - batch.starts()[number]);
       MemorySegment.copy(kept, Arrays.binarySearch(places, at) * row, memory, i * row, row);
     }
-    return found;
+    return Tensors.placed(found);
   }
 
   @Override

@@ -40,7 +40,7 @@ final class TestCasePool implements AutoCloseable {
     this.beginnings = beginnings;
     this.seed = seed;
     int width = beginnings.stream().mapToInt(string -> string.length).max().orElseThrow();
-    this.slots = owner.own(Tensors.empty(ScalarType.Long, size, 2 + width));
+    this.slots = owner.own(Tensors.emptyOnHost(ScalarType.Long, size, 2 + width));
     slots.zero_();
     var random = random(-1);
     IntStream.range(0, size).forEach(i -> begin(i, random));
