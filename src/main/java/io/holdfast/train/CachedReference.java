@@ -49,7 +49,8 @@ record CachedReference(Reference model, KeptRows states) implements ReferenceSta
 
   @Override
   public Tensor hiddenAt(Batch batch, LossRows rows) {
-    var found = Tensors.emptyOnHost(Tensors.scalarType(states.dtype()), rows.withKl(), states.width());
+    var found =
+        Tensors.emptyOnHost(Tensors.scalarType(states.dtype()), rows.withKl(), states.width());
     var memory = Tensors.memory(found);
     long row = memory.byteSize() / Math.max(1, rows.withKl());
     int here = -1;
