@@ -29,7 +29,8 @@ quietly "$build/test.log" ctest --test-dir "$build" --output-on-failure --parall
 sanitized=$build/sanitized
 if changed "$sanitized/stamp"; then
   mkdir -p "$sanitized"
-  quietly "$sanitized/configure.log" cmake -S "$native" -B "$sanitized" -DHOLDFAST_SANITIZE=ON
+  quietly "$sanitized/configure.log" cmake -S "$native" -B "$sanitized" -DHOLDFAST_SANITIZE=ON \
+    -DHOLDFAST_CUDA=OFF
   quietly "$sanitized/build.log" cmake --build "$sanitized" --parallel 2
   quietly "$sanitized/test.log" ctest --test-dir "$sanitized" --output-on-failure --parallel 2
   touch "$sanitized/stamp"
