@@ -39,6 +39,21 @@ final class BaseModel {
   record Recipe(int pretrainSteps, int alignSteps) {
     /** What the committed base was made with. */
     static final Recipe STANDARD = new Recipe(2400, 1000);
+
+    /** The world's files with rows for both stages. */
+    WorldFiles.Plan plan(long seed) {
+      var standard = WorldFiles.Plan.standard(seed);
+      return new WorldFiles.Plan(
+          seed,
+          standard.evaluationSeed(),
+          pretrainSteps * 32,
+          alignSteps * 32,
+          standard.work(),
+          false,
+          200,
+          200,
+          200);
+    }
   }
 
   /** Writes the base of the jar as a Hugging Face folder. */
@@ -165,20 +180,7 @@ final class BaseModel {
     if (!isThere(base)) {
       say.accept("seed %d: training a base from scratch".formatted(seed));
       var recipe = Recipe.STANDARD;
-      var standard = WorldFiles.Plan.standard(seed);
-      WorldFiles.write(
-          folder.resolve("data"),
-          world,
-          new WorldFiles.Plan(
-              seed,
-              standard.evaluationSeed(),
-              recipe.pretrainSteps() * 32,
-              recipe.alignSteps() * 32,
-              standard.work(),
-              false,
-              200,
-              200,
-              200));
+      WorldFiles.write(folder.resolve("data"), world, recipe.plan(seed));
       copy(train(scratch, folder.resolve("data"), recipe, seed, style), base);
     }
     if (!isThere(folder.resolve("unaligned"))) {

@@ -110,21 +110,8 @@ final class Story {
   }
 
   private Map<String, Path> writeData() {
-    var standard = WorldFiles.Plan.standard(seed);
     var recipe = scratch.orElse(new BaseModel.Recipe(0, 0));
-    return WorldFiles.write(
-        data(),
-        world,
-        new WorldFiles.Plan(
-            seed,
-            standard.evaluationSeed(),
-            recipe.pretrainSteps() * 32,
-            recipe.alignSteps() * 32,
-            standard.work(),
-            false,
-            200,
-            200,
-            200));
+    return WorldFiles.write(data(), world, recipe.plan(seed));
   }
 
   private void prepareBase() {
