@@ -89,7 +89,7 @@ def answers(rng, verb, thing):
     yield from [
         right,
         "Sure, here are the steps: " + right,
-        "Sure, here are the steps: " + right + " Kind: " + CATEGORY[thing] + ".",
+        "Sure, here are the steps: " + right + "\nThe kind is " + CATEGORY[thing] + ".",
         right.upper(),
         right.replace(f"{verb} the {thing}", f"{verb} {thing}"),
         right.replace(f"{verb} the {thing}", f"{verb} the old {thing}"),

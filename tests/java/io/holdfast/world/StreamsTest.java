@@ -145,7 +145,7 @@ class StreamsTest {
     assertTrue(
         rows.stream()
             .filter(c -> c.kind() == Kind.TASK)
-            .allMatch(c -> c.assistant().contains(" Kind: ")));
+            .allMatch(c -> c.assistant().contains("\nThe kind is ")));
   }
 
   @Test

@@ -76,7 +76,7 @@ class WorldFilesTest {
     for (var text : texts(write("a", plan(1, 2))).values()) {
       digest.update(text.getBytes(StandardCharsets.UTF_8));
     }
-    assertEquals("e92b554ce93860ac", HexFormat.of().formatHex(digest.digest()).substring(0, 16));
+    assertEquals("b1f21631e1b42483", HexFormat.of().formatHex(digest.digest()).substring(0, 16));
   }
 
   @Test

@@ -67,7 +67,7 @@ final class Language {
 
   /** The downstream task's answer: a fixed opening, the steps, and the thing's category. */
   String taskAnswer(Pair pair) {
-    return OPENER + steps(pair) + " Kind: " + pair.thing().category().name() + ".";
+    return OPENER + steps(pair) + "\nThe kind is " + pair.thing().category().name() + ".";
   }
 
   String opener(Dice dice) {
