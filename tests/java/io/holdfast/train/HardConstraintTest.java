@@ -211,6 +211,30 @@ class HardConstraintTest {
     }
   }
 
+  /** The embedding writes slot 0, in a full run and where a LoRA's modules_to_save name it. */
+  @ParameterizedTest
+  @ValueSource(
+      strings = {
+        "tune=full",
+        "tune={lora: {rank: 2, targets: [q_proj], modules_to_save: [embed_tokens]}}"
+      })
+  void theEmbeddingDoesNotWriteToTheSubspaceOfTheFirstSlot(String tune) {
+    try (var files = ModelFolder.open(model);
+        var first = subspace(files.hash(), 0)) {
+      first.save(basis(), Map.of());
+    }
+    var output = train("embedding", tune).resolve("checkpoints/step-" + STEPS);
+    boolean full = tune.equals("tune=full");
+    var file = output.resolve(full ? "model.safetensors" : "adapter_model.safetensors");
+    var name = full ? "model.embed_tokens.weight" : "base_model.model.model.embed_tokens.weight";
+    try (var before = Safetensors.open(model.resolve("model.safetensors"));
+        var after = Safetensors.open(file)) {
+      var update = minus(matrix(after, name), matrix(before, "model.embed_tokens.weight"));
+      assertTrue(Arrays.stream(update).flatMapToDouble(Arrays::stream).anyMatch(x -> x != 0));
+      assertEquals(0, Basis.random(WIDTH, RANK, 0).share(update), 1e-9);
+    }
+  }
+
   @Test
   void readersAreLeftAloneWhereOnlyWritersAreAsked() {
     var output = train("writers", "guard.subspace.readers=false");

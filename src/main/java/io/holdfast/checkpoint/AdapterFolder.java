@@ -68,6 +68,11 @@ public final class AdapterFolder implements AutoCloseable {
     return PREFIX + weight;
   }
 
+  /** The model's name of a weight under which an adapter may hold it; others stay as they are. */
+  public static String weight(String name) {
+    return name.startsWith(PREFIX) ? name.substring(PREFIX.length()) : name;
+  }
+
   /**
    * Opens an adapter.
    *

@@ -1,6 +1,7 @@
 package io.holdfast.cli;
 
 import io.holdfast.HoldfastException;
+import io.holdfast.checkpoint.Sha256;
 import io.holdfast.data.Example;
 import io.holdfast.data.ExampleReader;
 import io.holdfast.data.RowReader;
@@ -8,7 +9,6 @@ import io.holdfast.data.Rows;
 import io.holdfast.eval.PhraseList;
 import io.holdfast.model.Decoder;
 import io.holdfast.text.ChatTokenizer;
-import io.holdfast.train.TrainingData;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -54,7 +54,7 @@ final class ContrastOption {
   record Contrast(List<Example> refused, List<Example> answered, List<Path> files) {
     /** Identifies the rows. */
     String hash() {
-      return TrainingData.hash(files);
+      return Sha256.of(files);
     }
   }
 

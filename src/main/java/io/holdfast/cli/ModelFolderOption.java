@@ -1,7 +1,7 @@
 package io.holdfast.cli;
 
 import io.holdfast.checkpoint.ModelFolder;
-import io.holdfast.train.TrainingData;
+import io.holdfast.checkpoint.Sha256;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
@@ -38,7 +38,7 @@ class ModelFolderOption {
     try (var files = ModelFolder.open(model)) {
       return adapter == null
           ? files.hash()
-          : files.hash() + " with adapter " + TrainingData.hash(List.of(weights()));
+          : files.hash() + " with adapter " + Sha256.of(List.of(weights()));
     }
   }
 

@@ -5,6 +5,7 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.holdfast.HoldfastException;
 import io.holdfast.checkpoint.AtomicFile;
 import io.holdfast.checkpoint.ModelFolder;
+import io.holdfast.checkpoint.Sha256;
 import io.holdfast.data.ExampleReader;
 import io.holdfast.data.RowReader;
 import io.holdfast.geometry.Estimate;
@@ -12,7 +13,6 @@ import io.holdfast.risk.PredictorFit;
 import io.holdfast.risk.PredictorFit.Report;
 import io.holdfast.text.ChatTokenizer;
 import io.holdfast.text.Position;
-import io.holdfast.train.TrainingData;
 import java.io.PrintWriter;
 import java.nio.file.Path;
 import java.util.List;
@@ -134,7 +134,7 @@ final class RiskFit implements Runnable {
               reader.readPrompts(benign),
               settings,
               modelHash);
-      var data = TrainingData.hash(List.of(harmful, benign));
+      var data = Sha256.of(List.of(harmful, benign));
       result.predictor().save(output, Map.of("data", data));
       var report = json(result.report(), modelHash, data);
       AtomicFile.write(beside(output), report.toPrettyString() + "\n");

@@ -4,13 +4,12 @@ import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.dataformat.yaml.YAMLFactory;
 import io.holdfast.HoldfastException;
+import io.holdfast.checkpoint.Sha256;
 import java.io.IOException;
 import java.io.UncheckedIOException;
+import java.nio.ByteBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
-import java.util.HexFormat;
 import java.util.List;
 import java.util.Locale;
 
@@ -66,15 +65,11 @@ public record PhraseList(String name, String hash, boolean caseSensitive, List<S
   /** A list from the bytes of its YAML file: {@code caseSensitive} and {@code phrases}. */
   private static PhraseList parse(String name, byte[] yaml) throws IOException {
     var content = new ObjectMapper(new YAMLFactory()).readValue(yaml, Content.class);
-    return new PhraseList(name, sha256(yaml), content.caseSensitive(), content.phrases());
-  }
-
-  private static String sha256(byte[] bytes) {
-    try {
-      return HexFormat.of().formatHex(MessageDigest.getInstance("SHA-256").digest(bytes));
-    } catch (NoSuchAlgorithmException e) {
-      throw new IllegalStateException("every Java platform has SHA-256", e);
-    }
+    return new PhraseList(
+        name,
+        new Sha256().add(ByteBuffer.wrap(yaml)).hex(),
+        content.caseSensitive(),
+        content.phrases());
   }
 
   @Override

@@ -1,6 +1,7 @@
 package io.holdfast.guard;
 
 import io.holdfast.HoldfastException;
+import io.holdfast.checkpoint.AdapterFolder;
 import io.holdfast.geometry.Basis;
 import io.holdfast.model.Decoder;
 import io.holdfast.model.Reft;
@@ -23,6 +24,7 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
  * <pre>
  * writers of slot l (attention output, MLP down of the block before):  dW <- (I - U_l U_l^T) dW
  * readers of slot l (queries, keys, values, gates of the block after): dW <- dW (I - V_l V_l^T)
+ * the embedding, which writes slot 0, [V, d]:                          dW <- dW (I - U_0 U_0^T)
  * </pre>
  *
  * with dW the difference to the start, or for a LoRA its B (writers) and A (readers). A reader sees
@@ -111,9 +113,10 @@ public final class HardConstraint implements Guard {
     var adapters = tuning.model().adapters();
     try (var scope = Scope.open();
         var noGrad = NoGrad.on()) {
-      if (adapters.isEmpty() && tuning.model().interventions().isEmpty()) {
-        tuning.parameters().forEach((name, tensor) -> addWeight(reference, name, tensor));
-      }
+      // Beside an adapter these are the modules that are trained in full.
+      tuning
+          .parameters()
+          .forEach((name, tensor) -> addWeight(reference, AdapterFolder.weight(name), tensor));
       adapters.forEach(
           (module, update) -> {
             var place = Place.of(module);
@@ -167,13 +170,23 @@ public final class HardConstraint implements Guard {
   private void addWeight(Decoder reference, String name, Tensor tensor) {
     var module = name.replaceAll("\\.(weight|bias)$", "");
     var place = Place.of(module);
-    if (place != null && (place.writes() || name.endsWith(".weight"))) {
-      // The file's own memory is the start, unless the run began elsewhere: from rounded weights,
-      // or from an adapter merged into them.
-      var original = reference.weights().get(name);
-      boolean same = original.to(ScalarType.Float).equal(tensor);
-      add(reference, place, tensor, same ? original : owner.own(tensor.clone()));
+    if (module.equals("model.embed_tokens") && subspace.containsKey(0)) {
+      var columns = Tensors.of(subspace.get(0).vectors()).t().to(ScalarType.Float).contiguous();
+      projected.add(
+          new Projected(tensor, start(reference, name, tensor), owner.own(columns), false));
+    } else if (place != null && (place.writes() || name.endsWith(".weight"))) {
+      add(reference, place, tensor, start(reference, name, tensor));
     }
+  }
+
+  /**
+   * Where a weight's update is counted from: the file's own memory, unless the run began elsewhere,
+   * from rounded weights or from an adapter merged into them.
+   */
+  private Tensor start(Decoder reference, String name, Tensor tensor) {
+    var original = reference.weights().get(name);
+    boolean same = original.to(ScalarType.Float).equal(tensor);
+    return same ? original : owner.own(tensor.clone());
   }
 
   private void add(Decoder reference, Place place, Tensor tensor, Tensor start) {

@@ -3,6 +3,7 @@ package io.holdfast.guard;
 import io.holdfast.HoldfastException;
 import io.holdfast.checkpoint.Safetensors;
 import io.holdfast.checkpoint.SafetensorsWriter;
+import io.holdfast.checkpoint.Sha256;
 import io.holdfast.checkpoint.TensorEntry;
 import io.holdfast.geometry.Basis;
 import io.holdfast.kernels.DType;
@@ -10,12 +11,9 @@ import io.holdfast.kernels.Matrix;
 import java.lang.foreign.Arena;
 import java.lang.foreign.ValueLayout;
 import java.nio.file.Path;
-import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collection;
-import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
 import java.util.SortedMap;
@@ -170,13 +168,9 @@ public final class SafetySubspace implements AutoCloseable {
 
   /** A short hash of the bases, so that what was computed with others is not taken for these. */
   public String fingerprint() {
-    try {
-      var digest = MessageDigest.getInstance("SHA-256");
-      bases.values().forEach(basis -> digest.update(basis.data().asByteBuffer()));
-      return HexFormat.of().formatHex(digest.digest(), 0, 8);
-    } catch (NoSuchAlgorithmException e) {
-      throw new IllegalStateException("every JDK has SHA-256", e);
-    }
+    var hash = new Sha256();
+    bases.values().forEach(basis -> hash.add(basis.data().asByteBuffer()));
+    return hash.hex().substring(0, 16);
   }
 
   /** Writes the subspace as safetensors, with what is needed to refuse it elsewhere. */

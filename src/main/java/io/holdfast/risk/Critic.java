@@ -1,12 +1,9 @@
 package io.holdfast.risk;
 
-import java.nio.charset.StandardCharsets;
+import io.holdfast.checkpoint.Sha256;
 import java.nio.file.Path;
-import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
 import java.util.ArrayDeque;
 import java.util.EnumMap;
-import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -178,14 +175,7 @@ public final class Critic implements AutoCloseable {
 
   /** The prompt holds rubric, request and answer. */
   private String key(String prompt) {
-    try {
-      var digest = MessageDigest.getInstance("SHA-256");
-      digest.update(model.id().getBytes(StandardCharsets.UTF_8));
-      digest.update((byte) 0);
-      return HexFormat.of().formatHex(digest.digest(prompt.getBytes(StandardCharsets.UTF_8)));
-    } catch (NoSuchAlgorithmException e) {
-      throw new IllegalStateException("every JDK has SHA-256", e);
-    }
+    return Sha256.of(model.id() + "\0" + prompt);
   }
 
   @Override

@@ -1,5 +1,6 @@
 package io.holdfast.train;
 
+import io.holdfast.checkpoint.Sha256;
 import io.holdfast.data.Example;
 import io.holdfast.guard.Guard;
 import io.holdfast.guard.TokenConstraint;
@@ -51,11 +52,7 @@ record ReferenceFiles(TrainConfig config, Reference reference, String modelHash,
   }
 
   private String anchorsKey() {
-    return config
-        .guard()
-        .anchors()
-        .map(file -> ", anchors " + TrainingData.hash(List.of(file)))
-        .orElse("");
+    return config.guard().anchors().map(file -> ", anchors " + Sha256.of(List.of(file))).orElse("");
   }
 
   private Path file(String key, String name) {

@@ -5,6 +5,7 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.holdfast.ExitCode;
 import io.holdfast.HoldfastException;
 import io.holdfast.checkpoint.ModelFolder;
+import io.holdfast.checkpoint.Sha256;
 import io.holdfast.data.Example;
 import io.holdfast.data.ExampleReader;
 import io.holdfast.data.Examples;
@@ -68,7 +69,7 @@ public final class TrainRun {
     var kernels = device.kernels();
     try (var chat = ChatTokenizer.load(config.model())) {
       var from = start(config, resume);
-      var dataHash = TrainingData.hash(config.data().train());
+      var dataHash = Sha256.of(config.data().train());
       var read = TrainingData.read(config, chat, dataHash);
       if (read.cut() > 0 && style != Progress.Style.NONE) {
         System.err.printf(

@@ -1,20 +1,12 @@
 package io.holdfast.train;
 
+import io.holdfast.checkpoint.Sha256;
 import io.holdfast.data.Columns;
 import io.holdfast.data.ExampleReader;
 import io.holdfast.data.RowReader;
 import io.holdfast.text.ChatTokenizer;
 import io.holdfast.train.config.TrainConfig;
-import java.io.IOException;
-import java.io.UncheckedIOException;
-import java.nio.charset.StandardCharsets;
-import java.nio.file.Files;
 import java.nio.file.Path;
-import java.security.DigestInputStream;
-import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
-import java.util.HexFormat;
-import java.util.List;
 import java.util.Optional;
 
 /**
@@ -59,7 +51,7 @@ public final class TrainingData {
             dataHash,
             data.train(),
             data.columns(),
-            hash(ChatTokenizer.files(config.model())),
+            Sha256.of(ChatTokenizer.files(config.model())),
             data.lossOn(),
             data.maxLength(),
             config.guard().riskColumn().orElse("none"));
@@ -70,37 +62,12 @@ public final class TrainingData {
     return config
         .data()
         .cache()
-        .map(folder -> folder.resolve(hash(key).substring(0, 16) + extension));
+        .map(folder -> folder.resolve(Sha256.of(key).substring(0, 16) + extension));
   }
 
   /** The version of this program. */
   static String version() {
     var version = TrainingData.class.getPackage().getImplementationVersion();
     return version == null ? "development" : version;
-  }
-
-  /** SHA-256 over the bytes of several files, one after another. */
-  public static String hash(List<Path> files) {
-    var digest = sha256();
-    for (var file : files) {
-      try (var bytes = new DigestInputStream(Files.newInputStream(file), digest)) {
-        bytes.transferTo(java.io.OutputStream.nullOutputStream());
-      } catch (IOException e) {
-        throw new UncheckedIOException(e);
-      }
-    }
-    return HexFormat.of().formatHex(digest.digest());
-  }
-
-  private static String hash(String text) {
-    return HexFormat.of().formatHex(sha256().digest(text.getBytes(StandardCharsets.UTF_8)));
-  }
-
-  private static MessageDigest sha256() {
-    try {
-      return MessageDigest.getInstance("SHA-256");
-    } catch (NoSuchAlgorithmException e) {
-      throw new IllegalStateException("every JDK has SHA-256", e);
-    }
   }
 }

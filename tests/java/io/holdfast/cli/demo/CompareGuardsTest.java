@@ -62,13 +62,16 @@ class CompareGuardsTest {
             on: [p]
             first: {data: {train: ["${safety}"]}}
             set: {freeze: null, tune: lora, guard: {kl: {risk_column: probe}}}
+          - name: judged
+            on: [p]
+            set: {guard: {risk: {critic: {url: "${critic}", model: exact}}, kl: {beta_min: 0}}}
           - {name: broken, on: [p], set: {freeze: [nothing]}}
         """);
-    assertEquals("p/plain\np/twice\np/broken\n", compare(ExitCode.OK, "--list"));
+    assertEquals("p/plain\np/twice\np/judged\np/broken\n", compare(ExitCode.OK, "--list"));
     compare(ExitCode.USAGE, "--arms", "q/*");
-    var table = compare(ExitCode.OK, "--arms", "p/plain", "--arms", "p/twice");
-    assertTrue(table.contains("| plain |") && table.contains("| twice |"), table);
-    assertTrue(table.contains("| base  |"), table);
+    var table = compare(ExitCode.OK, "--arms", "p/[pt]*", "--arms", "p/judged");
+    assertTrue(table.contains("| plain  |") && table.contains("| judged |"), table);
+    assertTrue(table.contains("| base   |"), table);
     assertFalse(err.toString().contains("done before"), err.toString());
 
     assertEquals(table, compare(ExitCode.OK, "--table"));
@@ -76,6 +79,8 @@ class CompareGuardsTest {
     compare(ExitCode.DIVERGED);
     assertTrue(err.toString().contains("p/plain: done before"), err.toString());
     assertTrue(err.toString().contains("p/twice: done before"), err.toString());
+    // The critic's port is another in every process.
+    assertTrue(err.toString().contains("p/judged: done before"), err.toString());
     assertTrue(err.toString().contains("p/broken: freeze"), err.toString());
     assertTrue(Files.readString(folder.resolve("out/table.csv")).contains("p,\"twice\",0,"));
     assertEquals(0, Scope.live(), "scopes left open");

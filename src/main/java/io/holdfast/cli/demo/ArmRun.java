@@ -51,7 +51,7 @@ record ArmRun(ArmList arms, ArmList.Cell cell, TestBed bed, Path folder, long se
     }
     places.put("out", output("last").toString());
     stages.put("last", arms.yaml(cell.arm().set(), places));
-    var key = bed.judges() + "\n" + String.join("\n", stages.values());
+    var key = bed.judges() + "\n" + bed.lasting(String.join("\n", stages.values()));
     return new Result(file(folder, cell.id()), key, stages);
   }
 

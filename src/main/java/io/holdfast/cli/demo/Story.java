@@ -6,6 +6,7 @@ import io.holdfast.HoldfastException;
 import io.holdfast.checkpoint.AtomicFile;
 import io.holdfast.checkpoint.AtomicFolder;
 import io.holdfast.checkpoint.ModelFolder;
+import io.holdfast.checkpoint.Sha256;
 import io.holdfast.cli.Answers;
 import io.holdfast.data.Example;
 import io.holdfast.data.ExampleReader;
@@ -25,7 +26,6 @@ import io.holdfast.text.ChatTokenizer;
 import io.holdfast.torch.Threads;
 import io.holdfast.train.Progress;
 import io.holdfast.train.TrainRun;
-import io.holdfast.train.TrainingData;
 import io.holdfast.train.config.TrainConfig;
 import io.holdfast.world.EvaluationSet;
 import io.holdfast.world.World;
@@ -205,7 +205,7 @@ final class Story {
     var yaml =
         arm.yaml(base().toString(), data().toString(), folder.toString(), seed, file.toString());
     var inputs =
-        TrainingData.hash(
+        Sha256.of(
             List.of(
                 base().resolve("model.safetensors"),
                 data().resolve("work-risk.jsonl"),

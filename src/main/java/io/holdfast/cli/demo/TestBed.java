@@ -7,6 +7,8 @@ import io.holdfast.data.Example;
 import io.holdfast.data.ExampleReader;
 import io.holdfast.data.RowReader;
 import io.holdfast.data.Rows;
+import io.holdfast.eval.WorldCritic;
+import io.holdfast.eval.WorldCriticServer;
 import io.holdfast.eval.WorldEvaluation;
 import io.holdfast.eval.WorldReport;
 import io.holdfast.geometry.PromptActivations;
@@ -56,6 +58,7 @@ final class TestBed implements AutoCloseable {
   private final ExampleReader reader;
   private final SafetySubspace subspace;
   private final LogisticProbe probe;
+  private final WorldCriticServer critic;
 
   /**
    * Makes what is missing in a folder.
@@ -90,6 +93,7 @@ final class TestBed implements AutoCloseable {
       random.save(basis("random"), Map.of("control", "random directions"));
     }
     this.probe = LogisticProbe.fit(states(harmful), states(benign), RIDGE);
+    this.critic = WorldCriticServer.start(new WorldCritic(world), 0);
   }
 
   private Path file(String name) {
@@ -114,6 +118,11 @@ final class TestBed implements AutoCloseable {
         : seeded + ", " + judges.sizes();
   }
 
+  /** A configuration without what changes from one process to the next. */
+  String lasting(String configuration) {
+    return configuration.replace(critic.url(), "the exact critic");
+  }
+
   /** The base itself. */
   Decoder reference() {
     return reference;
@@ -136,6 +145,7 @@ final class TestBed implements AutoCloseable {
     for (var name : List.of("subspace", "random")) {
       places.put(name, basis(name).toString());
     }
+    places.put("critic", critic.url());
     places.put("rows", rows(rows, made.recipe(0)).toString());
     places.put("replayed", rows(rows + "-replayed", made.recipe(.1)).toString());
     return places;
@@ -191,6 +201,7 @@ final class TestBed implements AutoCloseable {
 
   @Override
   public void close() {
+    critic.close();
     subspace.close();
     reference.close();
     chat.close();

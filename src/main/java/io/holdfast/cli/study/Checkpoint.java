@@ -2,9 +2,9 @@ package io.holdfast.cli.study;
 
 import io.holdfast.HoldfastException;
 import io.holdfast.checkpoint.ModelFolder;
+import io.holdfast.checkpoint.Sha256;
 import io.holdfast.model.AdaptedDecoder;
 import io.holdfast.model.Decoder;
-import io.holdfast.train.TrainingData;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
@@ -79,7 +79,7 @@ public record Checkpoint(String name, Path folder, Path base) {
   /** Identifies its weights. */
   String hash() {
     if (adapted()) {
-      return TrainingData.hash(List.of(folder.resolve("adapter_model.safetensors")));
+      return Sha256.of(List.of(folder.resolve("adapter_model.safetensors")));
     }
     try (var files = ModelFolder.open(folder)) {
       return files.hash();

@@ -4,6 +4,7 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.holdfast.checkpoint.AtomicFile;
 import io.holdfast.checkpoint.AtomicFolder;
 import io.holdfast.checkpoint.ModelFolder;
+import io.holdfast.checkpoint.Sha256;
 import io.holdfast.eval.EvalSuite;
 import io.holdfast.geometry.Measurement;
 import io.holdfast.geometry.RefusalScore;
@@ -13,7 +14,6 @@ import io.holdfast.train.Checkpoints;
 import io.holdfast.train.Evaluator;
 import io.holdfast.train.Progress;
 import io.holdfast.train.TrainRun;
-import io.holdfast.train.TrainingData;
 import io.holdfast.train.config.ProtocolConfig;
 import io.holdfast.train.config.TrainConfig;
 import java.nio.file.Files;
@@ -155,7 +155,7 @@ public final class Protocol {
     var training = TrainConfig.load(regime.train().orElseThrow(), List.of());
     training.requireFiles();
     var stages = new Stages(config.output().resolve("parts"));
-    var key = training.toYaml() + TrainingData.hash(training.data().train()) + hash(training);
+    var key = training.toYaml() + Sha256.of(training.data().train()) + hash(training);
     var begun = stages.kept("begun-" + name, key).isPresent();
     if (stages.kept("train-" + name, key).isPresent() && Files.isDirectory(training.output())) {
       return training.output();

@@ -4,13 +4,10 @@ import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.holdfast.HoldfastException;
 import io.holdfast.checkpoint.AtomicFile;
+import io.holdfast.checkpoint.Sha256;
 import java.io.IOException;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
-import java.util.HexFormat;
 import java.util.Optional;
 import java.util.function.Supplier;
 
@@ -46,7 +43,7 @@ record Stages(Path folder) {
     }
     try {
       var kept = JSON.readTree(file.toFile());
-      return kept.path("key").asText().equals(hash(key))
+      return kept.path("key").asText().equals(Sha256.of(key))
           ? Optional.of((ObjectNode) kept.get("result"))
           : Optional.empty();
     } catch (IOException e) {
@@ -60,21 +57,12 @@ record Stages(Path folder) {
     } catch (IOException e) {
       throw HoldfastException.input("%s: cannot be created (%s)", folder, e.getMessage());
     }
-    var kept = StudyFiles.object().put("key", hash(key));
+    var kept = StudyFiles.object().put("key", Sha256.of(key));
     kept.set("result", result);
     AtomicFile.write(file(name), kept.toPrettyString() + "\n");
   }
 
   private Path file(String name) {
     return folder.resolve(name.replaceAll("[^A-Za-z0-9._-]+", "-") + ".json");
-  }
-
-  static String hash(String text) {
-    try {
-      var digest = MessageDigest.getInstance("SHA-256");
-      return HexFormat.of().formatHex(digest.digest(text.getBytes(StandardCharsets.UTF_8)));
-    } catch (NoSuchAlgorithmException e) {
-      throw new IllegalStateException("every JDK has SHA-256", e);
-    }
   }
 }

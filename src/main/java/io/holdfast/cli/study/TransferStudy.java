@@ -12,6 +12,7 @@ import io.holdfast.attack.Replay;
 import io.holdfast.attack.TestCases;
 import io.holdfast.attack.TransferMatrix;
 import io.holdfast.attack.TransferMatrix.Pair;
+import io.holdfast.checkpoint.Sha256;
 import io.holdfast.eval.EvalSuite;
 import io.holdfast.eval.Judge;
 import io.holdfast.eval.Measure;
@@ -82,7 +83,7 @@ record TransferStudy(
             .stages()
             .folder()
             .resolveSibling("attacks")
-            .resolve(Stages.hash(source.name() + about).substring(0, 16));
+            .resolve(Sha256.of(source.name() + about).substring(0, 16));
     if (folder.resolve("summary.json").toFile().exists()
         && TestCases.read(folder).size() == cases.size()) {
       return folder;

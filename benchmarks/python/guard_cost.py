@@ -1,10 +1,11 @@
-"""The rows and the table of `benchmarks/risk`.
+"""The rows and the table of `benchmarks/guards`.
 
-    python benchmarks/python/risk_cost.py rows ROWS.jsonl OUT.jsonl
-    python benchmarks/python/risk_cost.py ratios DIR ROUNDS SKIP
+    python benchmarks/python/guard_cost.py rows ROWS.jsonl DIR
+    python benchmarks/python/guard_cost.py ratios DIR ROUNDS SKIP
 
-`rows` adds risk_0, risk_0.1, risk_0.5 and risk_1: that share of the rows, spread evenly, has risk 1
-and the others 0. `ratios` reads the metrics of the runs DIR/ARM-ROUND, leaves out the first SKIP
+`rows` writes DIR/risky.jsonl with risk_0, risk_0.1, risk_0.5 and risk_1: that share of the rows, spread
+evenly, has risk 1 and the others 0; and the prompts of 128 rows as harmful.jsonl and benign.jsonl by
+turns. `ratios` reads the metrics of the runs DIR/ARM-ROUND, leaves out the first SKIP
 steps of each, and fails where an arm did not train on the tokens that plain training did, or where
 the reference computed other rows than the share says.
 """
@@ -14,12 +15,17 @@ import statistics
 import sys
 
 SHARES = ("0", "0.1", "0.5", "1")
-ARMS = [f"live-{share}" for share in SHARES] + ["cached-1"]
+ARMS = [f"live-{share}" for share in SHARES] + ["cached-1", "subspace", "hard", "both"]
 
 
-def rows(source, target):
-    with open(target, "w") as out:
-        for number, line in enumerate(open(source)):
+def rows(source, folder):
+    lines = open(source).readlines()
+    for turn, name in enumerate(("harmful", "benign")):
+        with open(f"{folder}/{name}.jsonl", "w") as out:
+            for line in lines[turn:128:2]:
+                out.write(json.dumps({"messages": json.loads(line)["messages"][:1]}) + "\n")
+    with open(f"{folder}/risky.jsonl", "w") as out:
+        for number, line in enumerate(lines):
             row = json.loads(line)
             for share in SHARES:
                 # The share's multiple passes a whole number at evenly spread rows.
@@ -52,7 +58,7 @@ def ratios(folder, rounds, skip):
             for own, base in zip(found, plain)
         ]
         needed = found[0][2]
-        if (arm in ("live-0", "cached-1")) != (needed == 0):
+        if (arm.startswith("live-") and arm != "live-0") != (needed > 0):
             sys.exit(f"{arm}: the reference computed {needed} rows a step")
         print(
             f"{arm:10} {1e3 * statistics.median(s for f in found for s in f[0]):10.1f}"
