@@ -3,6 +3,10 @@ package io.holdfast.train;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
 import io.holdfast.Goldens;
+import io.holdfast.model.AdapterMode;
+import io.holdfast.model.Decoder;
+import io.holdfast.model.Tokens;
+import io.holdfast.torch.NoGrad;
 import io.holdfast.torch.Scope;
 import java.nio.file.Path;
 import java.util.List;
@@ -95,5 +99,29 @@ class EquivalenceTest {
     TinyRun.train(tiny.config(name, changes.toArray(String[]::new)));
     var line = Goldens.lines(tiny.output(name).resolve("metrics.jsonl")).getFirst();
     return line.get("loss").asDouble();
+  }
+
+  /** PyTorch: {@code (1 - eps) (-log p_label) + eps mean of -log p} over the vocabulary. */
+  @Test
+  void labelSmoothingIsPyTorchs() {
+    var tiny = TinyRun.in(folder);
+    var tokens = new int[] {7, 8, 9, 10};
+    var rows = tiny.write("one.jsonl", List.of("{\"tokens\": [7, 8, 9, 10]}"));
+    double expected = 0;
+    try (var scope = Scope.open();
+        var noGrad = NoGrad.on();
+        var model = Decoder.load(tiny.model())) {
+      var ids = Tokens.leftPadded(List.of(tokens), null);
+      var hidden = model.forward(ids, AdapterMode.ON, List.of());
+      var logs = model.logits(hidden.reshape(-1, hidden.size(-1))).log_softmax(1);
+      for (int i = 0; i < 3; i++) {
+        var row = logs.select(0, i);
+        expected -=
+            0.7 * row.select(0, tokens[i + 1]).item_double() + 0.3 * row.mean().item_double();
+      }
+    }
+    double loss =
+        first(tiny, "smooth", "data.train=[" + rows + "]", "label_smoothing=0.3", "batch_size=1");
+    assertEquals(expected / 3, loss, 1e-5);
   }
 }
