@@ -1,7 +1,7 @@
 #!/bin/sh
-# Builds the native kernels in $1, with the libraries in $2. Called by Maven on every build: takes a
-# moment where nothing changed. Without a compiler Holdfast still runs, slowly: says so, and how to
-# mend it.
+# Builds the native kernels in $1, with the libraries in $2; only the target that HOLDFAST_NATIVES names,
+# if it names one. Called by Maven on every build: takes a moment where nothing changed. Without a
+# compiler Holdfast still runs, slowly: says so, and how to mend it.
 set -eu
 build=$1 out=$2
 source=$(cd "$(dirname "$0")/.." && pwd)/src/main/native
@@ -27,7 +27,7 @@ if ! grep -qsx "HOLDFAST_OUTPUT:PATH=$out" "$build/CMakeCache.txt"; then
   }
   grep -h "holdfast:" "$build/configure.log" || true
 fi
-cmake --build "$build" --parallel 2 >"$build/build.log" 2>&1 || {
+cmake --build "$build" ${HOLDFAST_NATIVES:+--target "$HOLDFAST_NATIVES"} --parallel 2 >"$build/build.log" 2>&1 || {
   cat "$build/build.log" >&2
   exit 1
 }

@@ -116,10 +116,13 @@ class LauncherTest {
     assertEquals(2, builds());
   }
 
-  /** Only where there is a GPU, and nobody says no, is LibTorch's build for GPUs fetched. */
+  /**
+   * Only where there is a GPU, and nobody says no, is LibTorch's build for GPUs fetched, and are
+   * kernels for GPUs compiled.
+   */
   @Test
   void aGpuAsksForLibTorchOfGpus() throws Exception {
-    executable(tools.resolve("mvn"), MAVEN.replace("echo build", "echo \"$@\""));
+    executable(tools.resolve("mvn"), MAVEN.replace("echo build", "echo \"$HOLDFAST_NATIVES: $@\""));
     executable(tools.resolve("nvidia-smi"), "#!/bin/sh\necho 'GPU 0: NVIDIA of a test'\n");
     run(home.resolve("holdfast"));
     executable(tools.resolve("nvidia-smi"), "#!/bin/sh\necho 'no driver'\nexit 9\n");
@@ -127,7 +130,9 @@ class LauncherTest {
     run(home.resolve("holdfast"));
     var built = Files.readAllLines(home.resolve("builds"));
     assertTrue(built.get(0).contains(" -Pcuda "), built.get(0));
+    assertTrue(built.get(0).startsWith(": "), built.get(0));
     assertTrue(!built.get(1).contains("-Pcuda"), built.get(1));
+    assertTrue(built.get(1).startsWith("holdfast_cpu: "), built.get(1));
   }
 
   @Test
