@@ -57,13 +57,13 @@ row("benign refused, untouched", exact(none), "over_refusal")
 row("benign refused, refusal added", exact(addition), "over_refusal")
 row("benign refused, the worst random added", worst(addition, "random", "over_refusal"), "over_refusal")
 
-print("\nHow well the reply is read before it is given (AUROC, least of the middle layers):")
-for study in measures:
-    found = [f for f in study["figures"] if f["measure"] == "auroc_refusal"]
-    depth = max(f["layer"] for f in found)
-    middle = [f for f in found if depth / 3 <= f["layer"] <= 2 * depth / 3]
-    least = min(middle, key=lambda f: f["value"])
-    print(f"- {least['value']:.3f} [{least['low']:.3f}, {least['high']:.3f}]")
+print("\nHow well the reply is read before it is given (AUROC at the prompt's last token), by slot:\n")
+figures = [[f for f in m["figures"] if f["measure"] == "auroc_refusal"] for m in measures]
+print("| slot | " + " | ".join(f"base {i}" for i in range(len(folders))) + " |")
+print("|---|" + "---:|" * len(folders))
+for of_slot in zip(*figures):
+    cells = ("{value:.3f} [{low:.3f}, {high:.3f}]".format(**f) for f in of_slot)
+    print(f"| {of_slot[0]['layer']} | " + " | ".join(cells) + " |")
 
 print("\nWhat was chosen, and what the other methods of removal do (attack success, benign answered):")
 for study in studies:

@@ -22,6 +22,11 @@ the first axis); `add` (the difference at the slot, all tokens), `add-end` (half
 the last prompt token); `centre` (every later slot's own direction set to the benign mean, template
 tokens); `orthogonal` (no hooks: every writer's weights orthogonal to the direction, the head of a
 tied model kept).
+
+`interference` in the .json of the plain models, of the first prompts as a task and the last as
+refusals, each prompt's last three tokens being its answer: `states`, the share of the task's gradient
+by the states at the slot that lies in the subspace, times d/3; `cosine` of the gradients of both by
+all weights.
 """
 
 import json
@@ -122,6 +127,43 @@ def orthogonal(model, r):
                 module.bias -= r * (r @ module.bias)
 
 
+def summed(model, rows):
+    """Cross entropy of the last tokens of each row."""
+    total = 0
+    for row in rows:
+        logits = model(torch.tensor([row])).logits[0, -SUFFIX - 1 : -1]
+        total = total + torch.nn.functional.cross_entropy(
+            logits, torch.tensor(row[-SUFFIX:]), reduction="sum"
+        )
+    return total
+
+
+@torch.enable_grad()
+def interference(model, slot, task, refusals, basis):
+    scale = basis.shape[1] / basis.shape[0]
+    inside = whole = 0
+    for row in task:
+        seen = {}
+
+        def keep(module, args, kwargs):
+            seen["h"] = args[0] if args else kwargs["hidden_states"]
+            seen["h"].retain_grad()
+
+        handle = model.model.layers[slot].register_forward_pre_hook(keep, with_kwargs=True)
+        summed(model, [row]).backward()
+        handle.remove()
+        g = seen["h"].grad[0, -SUFFIX - 1 : -1].double()
+        inside, whole = inside + (g @ basis.T).square().sum(), whole + g.square().sum()
+    gradients = []
+    for rows in task, refusals:
+        found = torch.autograd.grad(summed(model, rows), list(model.parameters()))
+        gradients.append(torch.cat([g.flatten().double() for g in found]))
+    return dict(
+        states=float(inside / whole * scale),
+        cosine=float(torch.nn.functional.cosine_similarity(*gradients, dim=0)),
+    )
+
+
 @torch.no_grad()
 def make(name, slot):
     def load():
@@ -161,6 +203,7 @@ def make(name, slot):
     hooks = Hooks(model, name == "gemma2")
     tensors = dict(harm=harm, refusal=refusal, projector=projector)
     texts = {}
+    about = dict(prompts=prompts, suffix=SUFFIX, tokens=tokens, slot=slot, texts=texts)
 
     def record(edit, used=model):
         logits, scores, texts[edit] = run(used, prompts, tokens)
@@ -192,13 +235,12 @@ def make(name, slot):
         changed = load().eval()
         orthogonal(changed, r)
         record("orthogonal", changed)
+        about["interference"] = interference(model, slot, prompts[:4], prompts[12:], basis)
 
     out = ROOT / "geometry"
     out.mkdir(exist_ok=True)
     save_file({k: t.float().contiguous() for k, t in tensors.items()}, out / f"{name}.safetensors")
-    (out / f"{name}.json").write_text(
-        json.dumps(dict(prompts=prompts, suffix=SUFFIX, tokens=tokens, slot=slot, texts=texts)) + "\n"
-    )
+    (out / f"{name}.json").write_text(json.dumps(about) + "\n")
 
 
 if __name__ == "__main__":

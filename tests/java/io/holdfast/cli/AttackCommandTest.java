@@ -1,6 +1,7 @@
 package io.holdfast.cli;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.holdfast.Goldens;
@@ -131,6 +132,21 @@ class AttackCommandTest {
     assertEquals(0, resumed.exitCode(), resumed.err());
     for (var name : new String[] {"test_cases.json", "cases/1.json"}) {
       assertEquals(Goldens.json(whole.resolve(name)), Goldens.json(parts.resolve(name)), name);
+    }
+  }
+
+  /** Words are listed in order: an attack is gone on with by what its description says. */
+  @Test
+  void forbiddenWordsAreInNoString() throws IOException {
+    var words = write("words.txt", "horse\n\nbaker\nApple\n");
+    var output = folder.resolve("found");
+    var done = gcg(output, "--forbid", words.toString(), "--limit", "1");
+    assertEquals(0, done.exitCode(), done.err());
+    var about = Goldens.json(output.resolve("attack.json")).get("settings").asText();
+    assertTrue(about.contains("forbidden=[Apple, baker, horse]"), about);
+    for (var step : Goldens.json(output.resolve("cases/0.json")).at("/state/history")) {
+      var string = step.get("best").asText();
+      assertFalse(string.matches(".*\\b(apple|baker|horse)\\b.*"), string);
     }
   }
 

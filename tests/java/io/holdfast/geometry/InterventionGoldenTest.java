@@ -3,6 +3,7 @@ package io.holdfast.geometry;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import io.holdfast.Goldens;
@@ -19,6 +20,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.stream.IntStream;
@@ -71,6 +73,21 @@ class InterventionGoldenTest {
                 new Place(model, prompts.size() + 1)));
       }
       plain = PromptReadout.of(decoder, Tap.NONE, prompts, slots());
+    }
+
+    /** A prompt whose template is its answer. */
+    static Example learnt(Example prompt) {
+      int end = prompt.instructionEnd() + 1;
+      int[] answer = Arrays.copyOfRange(prompt.ids(), end, prompt.length());
+      return new Example(
+              prompt.id(),
+              Arrays.copyOf(prompt.ids(), end),
+              new boolean[end],
+              -1,
+              end - 1,
+              Float.NaN,
+              prompt.place())
+          .answered(answer);
     }
 
     List<Integer> slots() {
@@ -224,6 +241,44 @@ class InterventionGoldenTest {
     }
   }
 
+  /** A trial's means over prompts; with answers, over the tokens behind each of their prefixes. */
+  @ParameterizedTest
+  @ValueSource(strings = {"ablate", "add", "template"})
+  void trialsAreMeansOverPromptsAndTokens(String edit) {
+    try (var one = new Case("llama-gqa")) {
+      var made = one.edit(edit);
+      var trial =
+          new RefusalTrial(
+              one.decoder, one.score, one.prompts.subList(0, 8), one.prompts.subList(8, 16));
+      float[] scores = Goldens.floats(one.golden, "scores/" + edit);
+      float[] divergences = Goldens.floats(one.golden, "kl/" + edit);
+      assertEquals(mean(scores, 0, 8), trial.harmful(made).score(), TOLERANCE);
+      assertEquals(mean(scores, 8, 16), trial.benign(made).score(), TOLERANCE);
+      assertEquals(mean(divergences, 8, 16), trial.benign(made).divergence(), TOLERANCE);
+      if (made.reach().tokens() == Reach.Tokens.ALL) {
+        int[] answer = {5, 9, 4};
+        double sum = 0;
+        for (int given = 0; given <= answer.length; given++) {
+          int[] prefix = Arrays.copyOf(answer, given);
+          var longer = one.prompts.stream().map(p -> p.answered(prefix)).toList();
+          float[][] usual = PromptReadout.of(one.decoder, Tap.NONE, longer, List.of()).logits();
+          float[][] with = PromptReadout.of(one.decoder, List.of(made), longer, List.of()).logits();
+          for (int i = 0; i < 16; i++) {
+            sum += RefusalScore.divergence(usual[i], with[i]) / 16 / (answer.length + 1);
+          }
+        }
+        var answered = one.prompts.stream().map(p -> p.answered(answer)).toList();
+        var found = new RefusalTrial(one.decoder, one.score, answered, answered).benign(made);
+        assertEquals(sum, found.divergence(), TOLERANCE);
+        assertEquals(mean(scores, 0, 16), found.score(), TOLERANCE);
+      }
+    }
+  }
+
+  private static double mean(float[] values, int from, int to) {
+    return IntStream.range(from, to).mapToDouble(i -> values[i]).average().orElseThrow();
+  }
+
   @ParameterizedTest
   @ValueSource(strings = {"llama-gqa", "llama3-rope", "gemma"})
   void orthogonalWeightsEqualAblation(String name) {
@@ -238,6 +293,44 @@ class InterventionGoldenTest {
         one.assertReads("ablate", found);
         one.assertContinues("orthogonal", written, Tap.NONE);
       }
+    }
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"llama-gqa", "llama3-rope", "gemma"})
+  void whatATaskAsksOfStatesAndWeights(String name) {
+    try (var one = new Case(name)) {
+      var expected = one.about.get("interference");
+      var rows = one.prompts.stream().map(Case::learnt).toList();
+      var at = new TreeMap<>(Map.of(one.slot, one.subspace()));
+      double states = Interference.of(one.decoder, rows.subList(0, 4), at).get(one.slot).normalised();
+      assertEquals(expected.get("states").asDouble(), states, TOLERANCE);
+      double cosine =
+          Interference.ofGradients(one.decoder, rows.subList(0, 4), rows.subList(12, 16));
+      assertEquals(expected.get("cosine").asDouble(), cosine, TOLERANCE);
+      var again = Interference.ofGradients(one.decoder, rows.subList(0, 4), rows.subList(0, 4));
+      assertEquals(1, again, 1e-6, "gradients are those of the rows, not of what was asked before");
+      one.assertReads("none", PromptReadout.of(one.decoder, Tap.NONE, one.prompts, List.of()));
+    }
+  }
+
+  /** Removing a direction from every writer moves weights along it and nothing else. */
+  @Test
+  void whatIsWrittenAlongADirection() {
+    try (var one = new Case("llama-gqa")) {
+      var direction = Basis.span(List.of(one.refusal().vector()));
+      int width = direction.width();
+      try (var weights = new OrthogonalWeights(one.decoder, direction)) {
+        weights.save(folder.resolve("orthogonal"), one.model);
+      }
+      try (var written = Decoder.load(folder.resolve("orthogonal"))) {
+        assertEquals(width, Interference.ofWeights(one.decoder, written, direction), 1e-3);
+        var all = Basis.random(width, width, 1);
+        assertEquals(1, Interference.ofWeights(one.decoder, written, all), 1e-6);
+        var other = Basis.span(List.of(direction.reject(all.vectors()[0])));
+        assertEquals(0, Interference.ofWeights(one.decoder, written, other), 1e-6);
+      }
+      assertTrue(Double.isNaN(Interference.ofWeights(one.decoder, one.decoder, direction)));
     }
   }
 

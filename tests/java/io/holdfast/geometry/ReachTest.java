@@ -25,6 +25,21 @@ class ReachTest {
     assertEquals(answer, columns(reach, 1));
   }
 
+  /** The same prompt with two tokens of its answer in one pass. */
+  @ParameterizedTest
+  @CsvSource({
+    "ALL, 0 1 2 3 4 5 6 7 8",
+    "PROMPT, 0 1 2 3 4 5 6",
+    "CONTENT, 0 1 2 3",
+    "INSTRUCTION_END, 3",
+    "TEMPLATE, 4 5 6",
+    "PROMPT_END, 6",
+    "ANSWER, 7 8"
+  })
+  void columnsWithWhatIsGivenOfTheAnswer(Reach.Tokens tokens, String columns) {
+    assertEquals(columns, columns(new Reach(tokens, 3).withAnswer(2), 9));
+  }
+
   @ParameterizedTest
   @CsvSource({"CONTENT, ''", "INSTRUCTION_END, ''", "TEMPLATE, 0 1"})
   void aPromptThatIsAllTemplate(Reach.Tokens tokens, String columns) {

@@ -1,7 +1,13 @@
 package io.holdfast.attack;
 
+import io.holdfast.HoldfastException;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Collections;
 import java.util.Optional;
 import java.util.Set;
+import java.util.TreeSet;
 
 /**
  * How GCG (Zou et al. 2023) searches.
@@ -86,7 +92,34 @@ public record GcgSettings(
           positions == Positions.RANDOM || replaced == 1,
           "evenly spread positions change one token each, not %s",
           replaced);
-      forbidden = Set.copyOf(forbidden);
+      // In order, so that the same settings read the same in every run.
+      forbidden = Collections.unmodifiableSortedSet(new TreeSet<>(forbidden));
+    }
+
+    /**
+     * The words of a file, one a line.
+     *
+     * @throws HoldfastException if it cannot be read
+     */
+    public static Set<String> words(Path file) {
+      try {
+        var words = new TreeSet<>(Files.readAllLines(file));
+        words.removeIf(String::isBlank);
+        return words;
+      } catch (IOException e) {
+        throw HoldfastException.input("%s: cannot be read (%s)", file, e.getMessage()).causedBy(e);
+      }
+    }
+
+    /** The same with another width. */
+    public Search withWidth(int candidates) {
+      return new Search(
+          candidates, topk, replaced, positions, filter, keepAllIfNone, nonAscii, forbidden);
+    }
+
+    /** The same with other words forbidden. */
+    public Search withForbidden(Set<String> words) {
+      return new Search(width, topk, replaced, positions, filter, keepAllIfNone, nonAscii, words);
     }
   }
 

@@ -8,10 +8,7 @@ import io.holdfast.attack.GcgSettings.Probe;
 import io.holdfast.attack.GcgSettings.Search;
 import io.holdfast.attack.GcgSettings.Stop;
 import io.holdfast.attack.TargetLoss;
-import java.io.IOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.LinkedHashSet;
 import java.util.Optional;
 import java.util.Set;
 import picocli.CommandLine.Option;
@@ -131,7 +128,7 @@ final class GcgOptions {
               or(filter, search.filter()),
               search.keepAllIfNone(),
               nonAscii,
-              forbidden()),
+              forbidden == null ? Set.of() : Search.words(forbidden)),
           mellowmax == null ? base.loss() : new TargetLoss.Mellowmax(mellowmax),
           or(buffer, base.bufferSize()),
           new Stop(
@@ -144,20 +141,6 @@ final class GcgOptions {
           batchTokens);
     } catch (IllegalArgumentException e) {
       throw HoldfastException.usage("%s", e.getMessage()).causedBy(e);
-    }
-  }
-
-  private Set<String> forbidden() {
-    if (forbidden == null) {
-      return Set.of();
-    }
-    try {
-      var words = new LinkedHashSet<>(Files.readAllLines(forbidden));
-      words.removeIf(String::isBlank);
-      return words;
-    } catch (IOException e) {
-      throw HoldfastException.input("%s: cannot be read (%s)", forbidden, e.getMessage())
-          .causedBy(e);
     }
   }
 

@@ -8,6 +8,7 @@ import io.holdfast.cli.study.Observed;
 import io.holdfast.cli.study.StudyFiles;
 import io.holdfast.eval.EvalSuite;
 import io.holdfast.geometry.OrthogonalWeights;
+import io.holdfast.geometry.RefusalTrial.Limits;
 import io.holdfast.text.ChatTokenizer;
 import java.nio.file.Path;
 import java.util.List;
@@ -47,7 +48,7 @@ final class GeometryIntervene implements Runnable {
       description =
           "Carriers are taken from the blocks before this share of the depth (default:"
               + " ${DEFAULT-VALUE}).")
-  private double deepest = 0.8;
+  private double deepest = Limits.PAPER.depth();
 
   @Option(
       names = "--max-kl",
@@ -55,7 +56,7 @@ final class GeometryIntervene implements Runnable {
       description =
           "What a removal may change in the next token of benign prompts (default:"
               + " ${DEFAULT-VALUE}).")
-  private double maxKl = 0.1;
+  private double maxKl = Limits.PAPER.divergence();
 
   @Option(
       names = "--random",
@@ -105,8 +106,7 @@ final class GeometryIntervene implements Runnable {
     var prompts = study.read();
     var settings =
         new InterventionStudy.Settings(
-            deepest,
-            maxKl,
+            new Limits(maxKl, Limits.PAPER.induce(), deepest),
             random,
             coefficients,
             sweepLayers,

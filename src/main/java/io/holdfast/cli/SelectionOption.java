@@ -9,6 +9,7 @@ import io.holdfast.geometry.DirectionSelection.Candidate;
 import io.holdfast.geometry.PromptReadout;
 import io.holdfast.geometry.Reading;
 import io.holdfast.geometry.RefusalScore;
+import io.holdfast.geometry.RefusalTrial.Limits;
 import io.holdfast.geometry.States;
 import io.holdfast.model.Decoder;
 import io.holdfast.report.Table;
@@ -54,14 +55,14 @@ final class SelectionOption {
       names = "--max-divergence",
       paramLabel = "NATS",
       description = "Largest KL on benign prompts under ablation (default: ${DEFAULT-VALUE}).")
-  private double maxDivergence = DirectionSelection.Limits.PAPER.divergence();
+  private double maxDivergence = Limits.PAPER.divergence();
 
   @Option(
       names = "--min-induce",
       paramLabel = "SCORE",
       description =
           "Smallest refusal score of benign prompts under addition (default: ${DEFAULT-VALUE}).")
-  private double minInduce = DirectionSelection.Limits.PAPER.induce();
+  private double minInduce = Limits.PAPER.induce();
 
   /** Whether it is asked for by name. */
   boolean isAsked() {
@@ -101,8 +102,8 @@ final class SelectionOption {
             score(model, chat, contrast, refused, answered),
             judged(classes.refused()),
             judged(classes.answered()),
-            new DirectionSelection.Limits(
-                maxDivergence, minInduce, DirectionSelection.Limits.PAPER.depth()))
+            new Limits(
+                maxDivergence, minInduce, Limits.PAPER.depth()))
         .judge(
             States.capture(model, refused, layers, readings),
             States.capture(model, answered, layers, readings),

@@ -48,6 +48,15 @@ public record Example(
     return new Example(id, ids, target, instructionEnd, promptEnd, newRisk, place);
   }
 
+  /** The same prompt with tokens behind it that are learnt. */
+  public Example answered(int[] answer) {
+    int[] whole = Arrays.copyOf(ids, ids.length + answer.length);
+    System.arraycopy(answer, 0, whole, ids.length, answer.length);
+    var learnt = new boolean[whole.length];
+    Arrays.fill(learnt, ids.length, whole.length, true);
+    return new Example(id, whole, learnt, instructionEnd, promptEnd, risk, place);
+  }
+
   /** The same row, at most so many tokens long. */
   Example first(int length) {
     return ids.length <= length

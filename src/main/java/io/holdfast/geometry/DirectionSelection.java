@@ -2,10 +2,9 @@ package io.holdfast.geometry;
 
 import io.holdfast.HoldfastException;
 import io.holdfast.data.Example;
+import io.holdfast.geometry.RefusalTrial.Limits;
 import io.holdfast.model.Decoder;
-import io.holdfast.model.Tap;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.Comparator;
 import java.util.List;
 import java.util.Optional;
@@ -26,23 +25,8 @@ import java.util.Optional;
  */
 public final class DirectionSelection {
   private final Decoder model;
-  private final RefusalScore score;
-  private final List<Example> harmful;
-  private final List<Example> benign;
-  private final float[][] usual;
+  private final RefusalTrial trial;
   private final Limits limits;
-
-  /**
-   * When a candidate is discarded.
-   *
-   * @param divergence largest KL in nats
-   * @param induce smallest score
-   * @param depth share of the layers, from the first, that are looked at
-   */
-  public record Limits(double divergence, double induce, double depth) {
-    /** The paper's. */
-    public static final Limits PAPER = new Limits(0.1, 0, 0.8);
-  }
 
   /** What came of a candidate. */
   public enum Verdict {
@@ -99,21 +83,15 @@ public final class DirectionSelection {
       List<Example> benign,
       Limits limits) {
     this.model = model;
-    this.score = score;
     this.limits = limits;
-    this.harmful = kept(harmful, true);
-    this.benign = kept(benign, false);
-    this.usual = logits(List.of(), this.benign);
+    this.trial =
+        new RefusalTrial(
+            model, score, kept(model, score, harmful, true), kept(model, score, benign, false));
   }
 
-  private List<Example> kept(List<Example> prompts, boolean refused) {
-    double[] scores = score.of(logits(List.of(), prompts));
-    var kept = new ArrayList<Example>();
-    for (int i = 0; i < scores.length; i++) {
-      if (scores[i] > 0 == refused) {
-        kept.add(prompts.get(i));
-      }
-    }
+  private static List<Example> kept(
+      Decoder model, RefusalScore score, List<Example> prompts, boolean refused) {
+    var kept = RefusalTrial.kept(model, score, prompts, refused);
     if (kept.isEmpty()) {
       throw HoldfastException.input(
           "the model %s of the %d %s prompts that directions are judged by; give more prompts, or"
@@ -123,10 +101,6 @@ public final class DirectionSelection {
           refused ? "harmful" : "benign");
     }
     return kept;
-  }
-
-  private float[][] logits(List<Tap> taps, List<Example> prompts) {
-    return PromptReadout.of(model, taps, prompts, List.of()).logits();
   }
 
   /**
@@ -163,14 +137,10 @@ public final class DirectionSelection {
     }
     var unit = new Basis(new double[][] {carrier.unit()});
     var ablated = Intervention.ablating(unit, depth, Reach.ALL);
-    double bypass = mean(score.of(logits(List.of(ablated), harmful)));
-    var added = Intervention.adding(carrier.vector(), layer, Reach.ALL);
-    double induce = mean(score.of(logits(List.of(added), benign)));
-    float[][] without = logits(List.of(ablated), benign);
-    double divergence = 0;
-    for (int i = 0; i < without.length; i++) {
-      divergence += RefusalScore.divergence(usual[i], without[i]) / without.length;
-    }
+    double bypass = trial.harmful(ablated).score();
+    double divergence = trial.benign(ablated).divergence();
+    double induce =
+        trial.benign(Intervention.adding(carrier.vector(), layer, Reach.ALL)).score();
     return new Candidate(
         position,
         layer,
@@ -185,16 +155,12 @@ public final class DirectionSelection {
     if (!Double.isFinite(bypass + induce + divergence)) {
       return Verdict.NOT_FINITE;
     }
-    if (layer >= (int) (limits.depth() * depth)) {
+    if (limits.late(layer, depth)) {
       return Verdict.LATE;
     }
     if (divergence > limits.divergence()) {
       return Verdict.DIVERGES;
     }
     return induce < limits.induce() ? Verdict.INDUCES_NOTHING : Verdict.ADMISSIBLE;
-  }
-
-  private static double mean(double[] values) {
-    return Arrays.stream(values).average().orElseThrow();
   }
 }

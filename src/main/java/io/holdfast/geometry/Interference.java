@@ -10,6 +10,7 @@ import io.holdfast.torch.NoGrad;
 import io.holdfast.torch.Scope;
 import io.holdfast.torch.TensorOwner;
 import io.holdfast.torch.Tensors;
+import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -28,32 +29,54 @@ public final class Interference {
   private Interference() {}
 
   /**
+   * What of a task's gradient at one slot lies in a subspace.
+   *
+   * @param inside squared length of that part, by row of the task
+   * @param all squared length of the whole
+   * @param chance the share of a random gradient, k/d
+   */
+  public record Shares(double[] inside, double[] all, double chance) {
+    /** The share over some rows, times d/k. */
+    public double over(int[] rows) {
+      double part = IntStream.of(rows).mapToDouble(row -> inside[row]).sum();
+      return part / IntStream.of(rows).mapToDouble(row -> all[row]).sum() / chance;
+    }
+
+    /** The share over all rows, times d/k. */
+    public double normalised() {
+      return over(IntStream.range(0, all.length).toArray());
+    }
+  }
+
+  /**
    * The interference of a task at several slots.
    *
    * @param task rows with answers
    * @param subspaces by slot
    */
-  public static SortedMap<Integer, Double> of(
+  public static SortedMap<Integer, Shares> of(
       Decoder decoder, List<Example> task, SortedMap<Integer, Basis> subspaces) {
-    var inside = new TreeMap<Integer, Double>();
-    var all = new TreeMap<Integer, Double>();
-    for (var row : task) {
-      gradients(decoder, row, subspaces.keySet().stream().toList())
-          .forEach(
-              (slot, gradient) -> {
-                for (double[] g : gradient) {
-                  double[] along = subspaces.get(slot).coefficients(g);
-                  inside.merge(slot, Vectors.dot(along, along), Double::sum);
-                  all.merge(slot, Vectors.dot(g, g), Double::sum);
-                }
-              });
-    }
-    var normalised = new TreeMap<Integer, Double>();
+    var shares = new TreeMap<Integer, Shares>();
     subspaces.forEach(
         (slot, subspace) ->
-            normalised.put(
-                slot, inside.get(slot) / all.get(slot) * subspace.width() / subspace.rank()));
-    return normalised;
+            shares.put(
+                slot,
+                new Shares(
+                    new double[task.size()],
+                    new double[task.size()],
+                    (double) subspace.rank() / subspace.width())));
+    var slots = List.copyOf(subspaces.keySet());
+    for (int row = 0; row < task.size(); row++) {
+      for (var found : gradients(decoder, task.get(row), slots).entrySet()) {
+        var at = shares.get(found.getKey());
+        for (double[] g : found.getValue()) {
+          double[] along = subspaces.get(found.getKey()).coefficients(g);
+          at.inside()[row] += Vectors.dot(along, along);
+          at.all()[row] += Vectors.dot(g, g);
+        }
+      }
+    }
+    return shares;
   }
 
   /**
@@ -83,30 +106,88 @@ public final class Interference {
     return sums[1] == 0 ? Double.NaN : sums[0] / sums[1] * subspace.width() / subspace.rank();
   }
 
+  /**
+   * Whether a task and refusals pull the weights the same way: the cosine of the gradients, by all
+   * weights of the model, of the mean cross entropy of either's answers. Negative where a step that
+   * learns the task unlearns refusals; about 0 for unrelated gradients. Takes twice the memory of
+   * the weights.
+   *
+   * @param task rows with answers
+   * @param refusals rows whose answers are refusals
+   */
+  public static double ofGradients(Decoder decoder, List<Example> task, List<Example> refusals) {
+    var weights = decoder.weights().all().values();
+    weights.forEach(weight -> weight.requires_grad_(true));
+    try (var owner = new TensorOwner()) {
+      var first = byWeights(decoder, task, owner);
+      var second = byWeights(decoder, refusals, owner);
+      return dot(first, second) / Math.sqrt(dot(first, first) * dot(second, second));
+    } finally {
+      weights.forEach(weight -> weight.requires_grad_(false));
+    }
+  }
+
+  private static List<Tensor> byWeights(Decoder decoder, List<Example> rows, TensorOwner owner) {
+    for (var row : rows) {
+      try (var scope = Scope.open()) {
+        crossEntropy(decoder, row, Tap.NONE).backward();
+      }
+    }
+    var gradients = new ArrayList<Tensor>();
+    for (var weight : decoder.weights().all().values()) {
+      try (var scope = Scope.open()) {
+        gradients.add(owner.own(new Tensor(weight.grad())));
+        weight.mutable_grad().reset();
+      }
+    }
+    return gradients;
+  }
+
+  private static double dot(List<Tensor> left, List<Tensor> right) {
+    double sum = 0;
+    for (int i = 0; i < left.size(); i++) {
+      try (var scope = Scope.open()) {
+        var product = left.get(i).to(ScalarType.Double).mul(right.get(i).to(ScalarType.Double));
+        sum += product.sum().item_double();
+      }
+    }
+    return sum;
+  }
+
   /** Gradients of one row's summed cross entropy where its answer is predicted, by slot. */
   private static Map<Integer, double[][]> gradients(
       Decoder decoder, Example row, List<Integer> slots) {
-    int[] targets = IntStream.range(1, row.length()).filter(t -> row.target()[t]).toArray();
-    long[] predicting = IntStream.of(targets).mapToLong(t -> t - 1L).toArray();
-    long[] wanted = IntStream.of(targets).mapToLong(t -> row.ids()[t]).toArray();
-    long[] ids = IntStream.of(row.ids()).asLongStream().toArray();
     try (var scope = Scope.open();
         var kept = new TensorOwner()) {
       var seen = new HashMap<Integer, Tensor>();
-      var tap = new Keeper(slots, seen, kept);
-      var tokens = Tokens.rightPadded(Tensors.of(ids, 1, ids.length));
-      var hidden = decoder.forward(tokens, AdapterMode.ON, List.of(tap));
-      var index = Tensors.of(predicting, predicting.length);
-      var logits = decoder.logits(hidden.select(0, 0).index_select(0, index));
-      var chosen =
-          logits.log_softmax(1).gather(1, Tensors.of(wanted, wanted.length, 1)).sum().neg();
-      chosen.backward();
+      crossEntropy(decoder, row, List.of(new Keeper(slots, seen, kept))).backward();
+      var index = predicting(row);
       var gradients = new HashMap<Integer, double[][]>();
       seen.forEach(
           (slot, states) ->
               gradients.put(slot, rows(states.grad().select(0, 0).index_select(0, index))));
       return gradients;
     }
+  }
+
+  /** The summed cross entropy of a row's answer. */
+  private static Tensor crossEntropy(Decoder decoder, Example row, List<Tap> taps) {
+    long[] ids = IntStream.of(row.ids()).asLongStream().toArray();
+    long[] wanted = learnt(row).mapToLong(t -> row.ids()[t]).toArray();
+    var tokens = Tokens.rightPadded(Tensors.of(ids, 1, ids.length));
+    var hidden = decoder.forward(tokens, AdapterMode.ON, taps);
+    var logits = decoder.logits(hidden.select(0, 0).index_select(0, predicting(row)));
+    return logits.log_softmax(1).gather(1, Tensors.of(wanted, wanted.length, 1)).sum().neg();
+  }
+
+  private static IntStream learnt(Example row) {
+    return IntStream.range(1, row.length()).filter(t -> row.target()[t]);
+  }
+
+  /** Where a row's answer is predicted from, int64. */
+  private static Tensor predicting(Example row) {
+    long[] before = learnt(row).mapToLong(t -> t - 1L).toArray();
+    return Tensors.of(before, before.length);
   }
 
   private static double[][] rows(Tensor matrix) {

@@ -72,6 +72,11 @@ public record Intervention(Map<Site, Edit> edits, Reach reach) implements Tap {
     return new Intervention(Map.of(Site.residual(slot), new Edit.Shift(vector)), reach);
   }
 
+  /** The same for passes that end with so many tokens of the answer. */
+  Intervention withAnswer(int tokens) {
+    return new Intervention(edits, reach.withAnswer(tokens));
+  }
+
   @Override
   public boolean wants(Site site) {
     return edits.containsKey(site);

@@ -3,14 +3,25 @@ package io.holdfast.geometry;
 /**
  * Which tokens an intervention reaches. They are counted from the end of the prompt, so that
  * prompts of any length may share a batch that is padded on the left: a pass over several tokens is
- * a prompt and ends with its last column, a pass over one is a token of the answer.
+ * a prompt, with what is given of the answer behind it, a pass over one is a token of the answer.
  *
  * @param tokens which
  * @param suffix tokens that the chat template puts between the instruction and the answer
+ * @param given tokens of the answer that a pass over several ends with
  */
-public record Reach(Tokens tokens, int suffix) {
+public record Reach(Tokens tokens, int suffix, int given) {
   /** Every token of prompt and answer. */
   public static final Reach ALL = new Reach(Tokens.ALL, 0);
+
+  /** Of passes that end with the prompt. */
+  public Reach(Tokens tokens, int suffix) {
+    this(tokens, suffix, 0);
+  }
+
+  /** The same for passes that end with so many tokens of the answer. */
+  Reach withAnswer(int answer) {
+    return new Reach(tokens, suffix, answer);
+  }
 
   /** Classes of tokens. */
   public enum Tokens {
@@ -35,16 +46,17 @@ public record Reach(Tokens tokens, int suffix) {
 
   /** The columns that are reached in a pass over so many tokens. */
   Columns columns(int time) {
-    boolean answer = time == 1;
-    int content = Math.max(0, time - suffix);
+    boolean next = time == 1 && given == 0;
+    int prompt = next ? 0 : time - given;
+    int content = Math.max(0, prompt - suffix);
     return switch (tokens) {
       case ALL -> new Columns(0, time);
-      case ANSWER -> answer ? new Columns(0, 1) : new Columns(0, 0);
-      case PROMPT -> new Columns(0, answer ? 0 : time);
-      case CONTENT -> new Columns(0, answer ? 0 : content);
-      case INSTRUCTION_END -> new Columns(content - 1, answer || content == 0 ? 0 : 1);
-      case TEMPLATE -> new Columns(content, answer ? 0 : time - content);
-      case PROMPT_END -> new Columns(time - 1, answer ? 0 : 1);
+      case ANSWER -> new Columns(prompt, time - prompt);
+      case PROMPT -> new Columns(0, prompt);
+      case CONTENT -> new Columns(0, content);
+      case INSTRUCTION_END -> new Columns(content - 1, content == 0 ? 0 : 1);
+      case TEMPLATE -> new Columns(content, prompt - content);
+      case PROMPT_END -> new Columns(prompt - 1, next ? 0 : 1);
     };
   }
 }

@@ -16,9 +16,15 @@ public record RefusalScore(int[] tokens) {
   private static final double EPSILON = 1e-8;
   private static final double LEAST = 0.02;
 
+  /** Added to probabilities inside logarithms, as the authors' code does. */
+  static final double INSIDE_LOGARITHM = 1e-6;
+
   /** {@code log(P + eps) - log(1 - P + eps)} for the probability P of the tokens together. */
   public double of(float[] logits) {
-    double[] p = probabilities(logits);
+    return ofProbabilities(probabilities(logits));
+  }
+
+  double ofProbabilities(double[] p) {
     double refused = Arrays.stream(tokens).mapToDouble(token -> p[token]).sum();
     return Math.log(refused + EPSILON) - Math.log(1 - refused + EPSILON);
   }
@@ -82,15 +88,14 @@ public record RefusalScore(int[] tokens) {
   }
 
   /**
-   * {@code KL(before || after)} of the next token's distributions in nats; 1e-6 is added inside the
-   * logarithms, as the authors' code does.
+   * {@code KL(before || after)} of the next token's distributions in nats.
    */
   public static double divergence(float[] before, float[] after) {
     double[] p = probabilities(before);
     double[] q = probabilities(after);
     double sum = 0;
     for (int i = 0; i < p.length; i++) {
-      sum += p[i] * (Math.log(p[i] + 1e-6) - Math.log(q[i] + 1e-6));
+      sum += p[i] * (Math.log(p[i] + INSIDE_LOGARITHM) - Math.log(q[i] + INSIDE_LOGARITHM));
     }
     return sum;
   }

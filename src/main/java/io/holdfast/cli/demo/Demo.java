@@ -36,6 +36,11 @@ public final class Demo implements Runnable {
       description = "Train the aligned base first, instead of using the one that comes along.")
   private boolean fromScratch;
 
+  @Option(
+      names = "--base-only",
+      description = "Only write the data and the aligned base, for studies of one's own.")
+  private boolean baseOnly;
+
   @ParentCommand private Holdfast root;
 
   @Override
@@ -44,18 +49,22 @@ public final class Demo implements Runnable {
     var style = root.progress();
     var recipe =
         fromScratch ? Optional.of(BaseModel.Recipe.STANDARD) : Optional.<BaseModel.Recipe>empty();
-    var summary =
+    var story =
         new Story(
-                out,
-                seed,
-                recipe,
-                style,
-                text -> {
-                  if (style != Progress.Style.NONE) {
-                    err.println(text);
-                  }
-                })
-            .tell();
+            out,
+            seed,
+            recipe,
+            style,
+            text -> {
+              if (style != Progress.Style.NONE) {
+                err.println(text);
+              }
+            });
+    if (baseOnly) {
+      story.begin();
+      return;
+    }
+    var summary = story.tell();
     AtomicFile.write(out.resolve("summary.json"), summary.json().toPrettyString() + "\n");
     AtomicFile.write(out.resolve("report.html"), DemoPage.html(summary));
     var stdout = spec.commandLine().getOut();

@@ -87,11 +87,17 @@ final class Story {
     return out.resolve("base");
   }
 
-  /** Runs what has not been run before, and returns the rows of the table. */
-  DemoSummary tell() {
+  /** Writes the data, and the base where it is not there yet; returns the files by name. */
+  Map<String, Path> begin() {
     Threads.set(Runtime.getRuntime().availableProcessors());
     var files = writeData();
     prepareBase();
+    return files;
+  }
+
+  /** Runs what has not been run before, and returns the rows of the table. */
+  DemoSummary tell() {
+    var files = begin();
     var rows = new ArrayList<RunRow>();
     try (var chat = ChatTokenizer.load(base());
         var reference = Decoder.load(base())) {

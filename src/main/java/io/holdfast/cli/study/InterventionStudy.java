@@ -7,6 +7,7 @@ import io.holdfast.geometry.Basis;
 import io.holdfast.geometry.LatentGuard;
 import io.holdfast.geometry.Measurement;
 import io.holdfast.geometry.Quadrants.Reply;
+import io.holdfast.geometry.RefusalTrial.Limits;
 import io.holdfast.model.Decoder;
 import io.holdfast.report.Table;
 import io.holdfast.text.ChatTokenizer;
@@ -29,8 +30,7 @@ public record InterventionStudy(EvalSuite suite, Settings settings) {
   /**
    * What is tried.
    *
-   * @param deepest share of the blocks beyond which no carrier is taken
-   * @param maxKl what a removal may cost on benign prompts, nats
+   * @param limits what a removal may cost, and how near the output carriers are taken
    * @param random random directions a control
    * @param coefficients of the dose sweep
    * @param sweepLayers whether both are tried at every layer
@@ -38,8 +38,7 @@ public record InterventionStudy(EvalSuite suite, Settings settings) {
    * @param seed of random directions
    */
   public record Settings(
-      double deepest,
-      double maxKl,
+      Limits limits,
       int random,
       List<Double> coefficients,
       boolean sweepLayers,
@@ -58,7 +57,7 @@ public record InterventionStudy(EvalSuite suite, Settings settings) {
       Progress.Style style) {
     Measurement.requireEnough(observed.states(), 1);
     var bench = new Workbench(model, observed, chat.promptSuffix().length, settings.seed());
-    var selection = Selection.of(bench, settings.deepest(), settings.maxKl());
+    var selection = Selection.of(bench, settings.limits());
     var plan =
         new Effects.Plan(
             List.of(Mode.H, Mode.BOTH, Mode.H_ALONE, Mode.R_ALONE),

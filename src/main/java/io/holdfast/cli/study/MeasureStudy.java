@@ -72,7 +72,7 @@ public record MeasureStudy(
     var figures = new ArrayList<>(measured.figures());
     figures.addAll(causal(model, observed, measured));
     figures.addAll(scores(observed));
-    figures.addAll(interference(model, reference, measured, states));
+    figures.addAll(interference(model, observed, reference, measured));
     suite.ifPresent(s -> figures.addAll(behaviour(model, chat, s)));
     var json = StudyFiles.object();
     json.put("width", states.width()).put("prompts", states.labels().size());
@@ -143,7 +143,8 @@ public record MeasureStudy(
   }
 
   private List<Figure> interference(
-      Decoder model, Optional<Reference> reference, Measurement measured, LabelledStates states) {
+      Decoder model, Observed observed, Optional<Reference> reference, Measurement measured) {
+    var states = observed.states();
     int[] all = states.labels().all();
     int layer = measured.refusalLayer();
     var subspace = states.refusalSpace(layer, all, settings.rank());
@@ -152,7 +153,13 @@ public record MeasureStudy(
       var subspaces = new TreeMap<Integer, Basis>();
       subspaces.put(layer, subspace);
       Interference.of(model, task, subspaces)
-          .forEach((slot, value) -> figures.add(Figure.plain("interference", slot, value, 1)));
+          .forEach((slot, shares) -> figures.add(interference(slot, shares)));
+      // A checkpoint may refuse nothing: what its start refused is what it should refuse.
+      var refusals = reference.map(Reference::observed).orElse(observed).refusals(task.size());
+      if (!refusals.isEmpty()) {
+        double sign = Interference.ofGradients(model, task, refusals);
+        figures.add(Figure.plain("interference_sign", Figure.NO_LAYER, sign, 0));
+      }
     }
     reference.ifPresent(
         r ->
@@ -163,6 +170,14 @@ public record MeasureStudy(
                     Interference.ofWeights(r.model(), model, subspace),
                     1)));
     return figures;
+  }
+
+  /** With its interval over rows of the task. */
+  private Figure interference(int slot, Interference.Shares shares) {
+    var estimate =
+        Estimate.bootstrap(
+            shares.all().length, shares::over, settings.draws(), 0.95, settings.seed());
+    return new Figure("interference", slot, estimate, Double.NaN, Double.NaN, 1);
   }
 
   private static List<Figure> behaviour(Decoder model, ChatTokenizer chat, EvalSuite suite) {

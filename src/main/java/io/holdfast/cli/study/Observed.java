@@ -12,6 +12,7 @@ import io.holdfast.model.Generator;
 import io.holdfast.model.Tap;
 import io.holdfast.text.ChatTokenizer;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
 import java.util.stream.IntStream;
@@ -23,6 +24,7 @@ import java.util.stream.IntStream;
  * @param prompts as tokens
  * @param states with the labels in use
  * @param own what the model itself answered; the labels of the files where they were asked for
+ * @param answers tokens of these answers; empty where the labels are those of the files
  * @param score of refusals, by the tokens with which they begin
  * @param flags what a reader must know of the labels
  */
@@ -30,6 +32,7 @@ public record Observed(
     List<Example> prompts,
     LabelledStates states,
     Quadrants own,
+    List<int[]> answers,
     RefusalScore score,
     List<String> flags) {
   private static final int BATCH = 128;
@@ -65,7 +68,40 @@ public record Observed(
     var labels = fromFile ? own : usable(own, reference, flags);
     var score = known.orElseGet(() -> learnt(own, flags, readout));
     return new Observed(
-        prompts, new LabelledStates(labels, readout), own, score, List.copyOf(flags));
+        prompts, new LabelledStates(labels, readout), own, answers, score, List.copyOf(flags));
+  }
+
+  /**
+   * The first prompts of a cell, each with the beginning of the model's own answer where enough of
+   * them have one of this kind, else all without.
+   *
+   * @param answer tokens of it
+   */
+  List<Example> begun(boolean harmful, Reply reply, int limit, int answer) {
+    int[] cell = states.labels().cell(harmful, reply);
+    int[] answered =
+        IntStream.of(cell)
+            .filter(i -> own.replies()[i] == reply)
+            .filter(i -> i < answers.size() && answers.get(i).length >= answer)
+            .toArray();
+    boolean enough = answered.length >= Math.min(Quadrants.LEAST, cell.length);
+    return IntStream.of(enough ? answered : cell)
+        .limit(limit)
+        .mapToObj(
+            i ->
+                enough
+                    ? prompts.get(i).answered(Arrays.copyOf(answers.get(i), answer))
+                    : prompts.get(i))
+        .toList();
+  }
+
+  /** The first harmful prompts that the model itself refuses, each with its refusal. */
+  List<Example> refusals(int limit) {
+    return IntStream.of(own.cell(true, Reply.REFUSED))
+        .filter(i -> i < answers.size() && answers.get(i).length > 0)
+        .limit(limit)
+        .mapToObj(i -> prompts.get(i).answered(answers.get(i)))
+        .toList();
   }
 
   private static List<int[]> answers(

@@ -8,6 +8,7 @@ import io.holdfast.checkpoint.Sha256;
 import io.holdfast.eval.EvalSuite;
 import io.holdfast.geometry.Measurement;
 import io.holdfast.geometry.RefusalScore;
+import io.holdfast.geometry.RefusalTrial.Limits;
 import io.holdfast.model.Architecture;
 import io.holdfast.text.ChatTokenizer;
 import io.holdfast.train.Checkpoints;
@@ -126,8 +127,7 @@ public final class Protocol {
     var i = config.interventions();
     var settings =
         new InterventionStudy.Settings(
-            i.deepest(),
-            i.maxKl(),
+            new Limits(i.maxKl(), Limits.PAPER.induce(), i.deepest()),
             i.random(),
             i.coefficients(),
             i.sweepLayers(),

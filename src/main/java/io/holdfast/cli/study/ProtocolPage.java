@@ -17,6 +17,7 @@ final class ProtocolPage {
       List.of(
           "asr",
           "over_refusal",
+          "answered",
           "utility",
           "hrci_repr",
           "c_cos",
@@ -24,6 +25,7 @@ final class ProtocolPage {
           "relative_drift",
           "drift_refusal",
           "refusal_score_harmful",
+          "interference_sign",
           "transfer_asr");
 
   private ProtocolPage() {}

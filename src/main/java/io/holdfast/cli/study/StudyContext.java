@@ -77,7 +77,7 @@ public final class StudyContext implements AutoCloseable {
               prompts.harmful().judgeName(),
               prompts.labels().toString(),
               measures.settings().toString(),
-              measures.task().stream().map(row -> row.place().toString()).toList().toString(),
+              measures.task().stream().map(row -> Arrays.toString(row.ids())).toList().toString(),
               String.valueOf(measures.maxNewTokens()),
               score.map(s -> Arrays.toString(s.tokens())).orElse(""),
               suite);

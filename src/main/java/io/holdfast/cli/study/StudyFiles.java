@@ -94,9 +94,10 @@ public final class StudyFiles {
   static ObjectNode json(Selection.Candidate candidate) {
     var object = object().put("intervention", candidate.condition().name());
     object.put("removes", candidate.removes());
-    put(object, "bypass", candidate.bypass());
-    put(object, "induce", candidate.induce());
-    put(object, "kl", candidate.kl());
+    put(object, "bypass", candidate.harmful().score());
+    put(object, "induce", candidate.benign().score());
+    put(object, "kl", candidate.benign().divergence());
+    put(object, "kl_harmful", candidate.harmful().divergence());
     return object;
   }
 

@@ -8,6 +8,8 @@ import io.holdfast.attack.AttackRun;
 import io.holdfast.attack.Gcg;
 import io.holdfast.attack.GcgMethod;
 import io.holdfast.attack.GcgSettings;
+import io.holdfast.attack.GcgSettings.Search;
+import io.holdfast.attack.GcgSettings.Stop;
 import io.holdfast.attack.Replay;
 import io.holdfast.attack.TestCases;
 import io.holdfast.attack.TransferMatrix;
@@ -17,8 +19,7 @@ import io.holdfast.eval.EvalSuite;
 import io.holdfast.eval.Judge;
 import io.holdfast.eval.Measure;
 import io.holdfast.eval.Tally;
-import io.holdfast.kernels.KernelBackends;
-import io.holdfast.kernels.Kernels;
+import io.holdfast.torch.ComputeDevice;
 import io.holdfast.train.Interrupt;
 import io.holdfast.train.Progress;
 import io.holdfast.train.config.ProtocolConfig;
@@ -33,6 +34,7 @@ import java.util.Optional;
 record TransferStudy(
     StudyContext context, ProtocolConfig.Transfer settings, long seed, Progress.Style style) {
   private static final int BATCH = 64;
+  private static final int ASK_EVERY = 5;
 
   /** The matrix of attack success, {@code cells} of source and target. */
   ObjectNode run(List<Checkpoint> sources, List<Checkpoint> targets) {
@@ -76,8 +78,9 @@ record TransferStudy(
 
   /** The folder of the attack on a model, gone on with where it was interrupted. */
   private Path attacked(Checkpoint source, List<AttackCase> cases, Judge judge) {
+    var gcg = gcgSettings();
     var about = StudyFiles.object().put("attack", "gcg").put("model_sha256", source.hash());
-    about.put("settings", settings.toString()).put("seed", seed);
+    about.put("cases", cases.toString()).put("settings", gcg.toString());
     var folder =
         context
             .stages()
@@ -89,10 +92,17 @@ record TransferStudy(
       return folder;
     }
     try (var model = source.load();
-        var gcg = new Gcg(model, context.chat(), kernels(), gcgSettings());
+        var attack =
+            new Gcg(
+                model,
+                context.chat(),
+                ComputeDevice.current().kernels(),
+                gcg,
+                judge,
+                Optional.empty());
         var interrupt = Interrupt.watch();
         var progress = Progress.start("attack", (long) cases.size() * settings.steps(), style)) {
-      AttackRun.in(folder, about, true, 10, new GcgMethod(gcg, judge, settings.maxNewTokens()))
+      AttackRun.in(folder, about, true, 10, new GcgMethod(attack, judge, settings.maxNewTokens()))
           .run(
               cases.stream().map(List::of).toList(),
               interrupt::requested,
@@ -101,31 +111,14 @@ record TransferStudy(
     return folder;
   }
 
-  private static Kernels kernels() {
-    return KernelBackends.select(Optional.empty());
-  }
-
+  /** Ends where the model would say the target, or complied otherwise. */
   private GcgSettings gcgSettings() {
     var base = GcgSettings.nanoGcg();
-    var search = base.search();
-    return new GcgSettings(
-        settings.steps(),
-        base.init(),
-        new GcgSettings.Search(
-            settings.width(),
-            search.topk(),
-            search.replaced(),
-            search.positions(),
-            search.filter(),
-            search.keepAllIfNone(),
-            search.nonAscii(),
-            search.forbidden()),
-        base.loss(),
-        base.bufferSize(),
-        GcgSettings.Stop.GREEDY,
-        Optional.empty(),
-        seed,
-        base.batchTokens());
+    var search = base.search().withWidth(settings.width());
+    return base.withSteps(settings.steps())
+        .withSeed(seed)
+        .with(settings.forbid().map(Search::words).map(search::withForbidden).orElse(search))
+        .with(new Stop(true, ASK_EVERY, Double.POSITIVE_INFINITY, settings.maxNewTokens()));
   }
 
   /** Adds to each checkpoint of a trajectory how well the reference's strings work on it. */

@@ -133,6 +133,7 @@ public record ProtocolConfig(
    * @param limit requests
    * @param steps of GCG
    * @param width candidates a step
+   * @param forbid a file of words that no token of a string may be, one a line
    * @param maxNewTokens of an answer
    */
   public record Transfer(
@@ -142,6 +143,7 @@ public record ProtocolConfig(
       @Default("8") int limit,
       @Default("50") int steps,
       @Default("128") int width,
+      Optional<Path> forbid,
       @Default("64") int maxNewTokens) {
     public Transfer {
       unless(limit >= 1, "limit", "must be at least 1, is %s", limit);
@@ -173,6 +175,7 @@ public record ProtocolConfig(
           regime.train().ifPresent(path -> files.put("regimes." + name + ".train", path));
         });
     transfer.ifPresent(t -> files.put("transfer.cases", t.cases()));
+    transfer.flatMap(Transfer::forbid).ifPresent(path -> files.put("transfer.forbid", path));
     files.forEach(
         (key, path) -> {
           if (!Files.isRegularFile(path)) {
