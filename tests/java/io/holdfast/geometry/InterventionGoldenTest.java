@@ -303,7 +303,8 @@ class InterventionGoldenTest {
       var expected = one.about.get("interference");
       var rows = one.prompts.stream().map(Case::learnt).toList();
       var at = new TreeMap<>(Map.of(one.slot, one.subspace()));
-      double states = Interference.of(one.decoder, rows.subList(0, 4), at).get(one.slot).normalised();
+      double states =
+          Interference.of(one.decoder, rows.subList(0, 4), at).get(one.slot).normalised();
       assertEquals(expected.get("states").asDouble(), states, TOLERANCE);
       double cosine =
           Interference.ofGradients(one.decoder, rows.subList(0, 4), rows.subList(12, 16));

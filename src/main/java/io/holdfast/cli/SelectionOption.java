@@ -102,8 +102,7 @@ final class SelectionOption {
             score(model, chat, contrast, refused, answered),
             judged(classes.refused()),
             judged(classes.answered()),
-            new Limits(
-                maxDivergence, minInduce, Limits.PAPER.depth()))
+            new Limits(maxDivergence, minInduce, Limits.PAPER.depth()))
         .judge(
             States.capture(model, refused, layers, readings),
             States.capture(model, answered, layers, readings),

@@ -139,8 +139,7 @@ public final class DirectionSelection {
     var ablated = Intervention.ablating(unit, depth, Reach.ALL);
     double bypass = trial.harmful(ablated).score();
     double divergence = trial.benign(ablated).divergence();
-    double induce =
-        trial.benign(Intervention.adding(carrier.vector(), layer, Reach.ALL)).score();
+    double induce = trial.benign(Intervention.adding(carrier.vector(), layer, Reach.ALL)).score();
     return new Candidate(
         position,
         layer,

@@ -87,9 +87,7 @@ public record RefusalScore(int[] tokens) {
     return mean;
   }
 
-  /**
-   * {@code KL(before || after)} of the next token's distributions in nats.
-   */
+  /** {@code KL(before || after)} of the next token's distributions in nats. */
   public static double divergence(float[] before, float[] after) {
     double[] p = probabilities(before);
     double[] q = probabilities(after);

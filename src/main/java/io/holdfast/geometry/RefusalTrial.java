@@ -130,7 +130,9 @@ public final class RefusalTrial {
     return probabilities.add(new Scalar(RefusalScore.INSIDE_LOGARITHM));
   }
 
-  /** Of the first token of the answer and those behind what is given, {@code [rows][given+1][V]}. */
+  /**
+   * Of the first token of the answer and those behind what is given, {@code [rows][given+1][V]}.
+   */
   private Tensor probabilities(List<Tap> taps, List<Example> batch, int answer) {
     var tokens = Tokens.leftPadded(batch.stream().map(Example::ids).toList(), null);
     var hidden = model.forward(tokens, AdapterMode.ON, taps);

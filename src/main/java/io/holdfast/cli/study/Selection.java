@@ -73,8 +73,10 @@ record Selection(
       for (int layer : layers) {
         candidates.add(scorer.score(Condition.of(Mode.R, Method.ABLATE, tokens, layer, 1), true));
         for (double dose : DOSES) {
-          candidates.add(scorer.score(Condition.of(Mode.R, Method.ADD, tokens, layer, -dose), true));
-          candidates.add(scorer.score(Condition.of(Mode.R, Method.ADD, tokens, layer, dose), false));
+          candidates.add(
+              scorer.score(Condition.of(Mode.R, Method.ADD, tokens, layer, -dose), true));
+          candidates.add(
+              scorer.score(Condition.of(Mode.R, Method.ADD, tokens, layer, dose), false));
         }
       }
     }
