@@ -36,7 +36,7 @@ final class GeometryProtocol implements Runnable {
     var style = group.progress();
     new Protocol(
             config,
-            SuiteEvaluator::load,
+            SuiteEvaluator.LOADER,
             style,
             text -> {
               if (style != Progress.Style.NONE) {

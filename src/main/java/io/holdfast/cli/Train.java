@@ -30,7 +30,7 @@ final class Train implements Runnable {
   public void run() {
     var resolved = config.load();
     device.require(resolved.device().or(Optional::empty));
-    var outcome = TrainRun.run(resolved, resume, root.progress(), SuiteEvaluator::load);
+    var outcome = TrainRun.run(resolved, resume, root.progress(), SuiteEvaluator.LOADER);
     spec.commandLine()
         .getOut()
         .printf(

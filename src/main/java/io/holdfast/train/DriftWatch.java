@@ -13,7 +13,7 @@ import java.util.stream.IntStream;
 /**
  * Follows the states of safety prompts while a run trains, in {@code drift.jsonl} of its folder.
  */
-final class DriftWatch implements AutoCloseable {
+final class DriftWatch implements Watch {
   private final DriftLines lines;
   private final int every;
 
@@ -27,7 +27,7 @@ final class DriftWatch implements AutoCloseable {
    *
    * @param examples of the task, the first of which are looked at
    */
-  static Optional<DriftWatch> of(
+  static Optional<Watch> of(
       TrainConfig config,
       TunedModel model,
       String modelHash,
@@ -59,10 +59,10 @@ final class DriftWatch implements AutoCloseable {
             });
   }
 
-  /** Measures where it is due; what that does to gradients is forgotten. */
-  void look(Trainer trainer, TunedModel model, Adamw optimizer, RunFolder folder) {
+  @Override
+  public void look(Trainer trainer, TunedModel model, Adamw optimizer, RunFolder folder) {
     long step = trainer.steps();
-    if (folder.lastDrift() < step && (step % every == 0 || trainer.done())) {
+    if (step > 0 && folder.lastDrift() < step && (step % every == 0 || trainer.done())) {
       folder.appendDrift(step, lines.of(model.decoder()));
       optimizer.dropGradients();
     }

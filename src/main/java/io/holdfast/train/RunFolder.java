@@ -13,7 +13,8 @@ import java.util.OptionalLong;
 
 /**
  * The folder of a run: {@code run.yaml}, {@code manifest.json}, {@code metrics.jsonl}, {@code
- * evals.jsonl}, the same numbers for TensorBoard in {@code tensorboard/}, and {@code checkpoints/}.
+ * evals.jsonl}, {@code drift.jsonl} and {@code geometry.jsonl} where they are asked for, the same
+ * numbers for TensorBoard in {@code tensorboard/}, and {@code checkpoints/}.
  */
 public final class RunFolder {
   private static final ObjectMapper JSON = new ObjectMapper();
@@ -22,16 +23,17 @@ public final class RunFolder {
   private final StepLog metrics;
   private final StepLog evaluations;
   private final StepLog drifts;
+  private final StepLog geometry;
   private final TensorBoard tensorBoard;
 
   private RunFolder(Path path, OptionalLong resumed) {
     this.path = path;
     this.metrics = new StepLog(path.resolve("metrics.jsonl"));
     this.evaluations = new StepLog(path.resolve("evals.jsonl"));
-    resumed.ifPresent(metrics::cut);
     this.drifts = new StepLog(path.resolve("drift.jsonl"));
-    resumed.ifPresent(evaluations::cut);
-    resumed.ifPresent(drifts::cut);
+    this.geometry = new StepLog(path.resolve("geometry.jsonl"));
+    resumed.ifPresent(
+        step -> List.of(metrics, evaluations, drifts, geometry).forEach(log -> log.cut(step)));
     this.tensorBoard = TensorBoard.open(path.resolve("tensorboard"), resumed);
   }
 
@@ -113,12 +115,31 @@ public final class RunFolder {
     drifts.append(step, line);
   }
 
-  /** The step of the last drift report, or 0. */
+  /** Appends a measurement to {@code geometry.jsonl}, its figures in one line. */
+  public void appendGeometry(long step, ObjectNode measurement) {
+    var line = JSON.createObjectNode();
+    line.put("step", step);
+    line.setAll(measurement);
+    geometry.append(step, line);
+    var scalars = JSON.createObjectNode();
+    for (var figure : measurement.path("figures")) {
+      var layer = figure.has("layer") ? "/" + figure.get("layer").asText() : "";
+      scalars.set(figure.get("measure").asText() + layer, figure.path("value"));
+    }
+    tensorBoard.scalars(step, "geometry", scalars);
+  }
+
+  /** The step of the last measurement, or -1. */
+  public long lastGeometry() {
+    return geometry.last();
+  }
+
+  /** The step of the last drift report, or -1. */
   public long lastDrift() {
     return drifts.last();
   }
 
-  /** The step of the last evaluation, or 0. */
+  /** The step of the last evaluation, or -1. */
   public long lastEvaluated() {
     return evaluations.last();
   }

@@ -17,7 +17,7 @@ final class StepLog {
   private static final ObjectMapper JSON = new ObjectMapper();
 
   private final Path file;
-  private long last;
+  private long last = -1;
 
   StepLog(Path file) {
     this.file = file;
@@ -57,7 +57,7 @@ final class StepLog {
     }
   }
 
-  /** The step of the last line, or 0. */
+  /** The step of the last line, or -1 where there is none. */
   long last() {
     return last;
   }

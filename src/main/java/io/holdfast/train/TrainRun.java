@@ -12,6 +12,7 @@ import io.holdfast.data.Examples;
 import io.holdfast.guard.Guard;
 import io.holdfast.kernels.KernelBackends;
 import io.holdfast.kernels.Kernels;
+import io.holdfast.model.Decoder;
 import io.holdfast.risk.RowRisks;
 import io.holdfast.text.ChatTokenizer;
 import io.holdfast.torch.ComputeDevice;
@@ -25,6 +26,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
+import java.util.function.Function;
 
 /**
  * One run of {@code train}, from a configuration to the last checkpoint: loads what it names, puts
@@ -62,6 +64,7 @@ public final class TrainRun {
       TrainConfig config, boolean resume, Progress.Style style, Evaluator.Loader suites) {
     check(config);
     var evaluator = config.eval().map(eval -> suites.load(eval.suite()));
+    var geometry = config.geometry().map(suites::geometry);
     int threads = config.threads().orElse(Runtime.getRuntime().availableProcessors());
     Threads.set(threads);
     KernelBackends.threads(threads);
@@ -77,7 +80,8 @@ public final class TrainRun {
                 + " left out%n",
             read.cut(), config.data().maxLength(), read.dropped());
       }
-      return new Assembled(config, kernels, chat, read, dataHash, evaluator).train(from, style);
+      return new Assembled(config, kernels, chat, read, dataHash, evaluator, geometry)
+          .train(from, style);
     }
   }
 
@@ -128,7 +132,8 @@ public final class TrainRun {
       ChatTokenizer chat,
       ExampleReader.Result read,
       String dataHash,
-      Optional<Evaluator> evaluator) {
+      Optional<Evaluator> evaluator,
+      Optional<Function<Decoder, Evaluator>> geometry) {
     Outcome train(Optional<Path> from, Progress.Style style) {
       var modelHash = modelHash(config.model());
       try (var model = TunedModel.of(config, modelHash)) {
@@ -191,16 +196,30 @@ public final class TrainRun {
               trainer(model, windows, optimizer, guards, risk.flow(), states, anchors, steps);
           var saved = new GuardedModel(model, guards);
           from.ifPresent(path -> trainer.resume(Checkpoints.restore(path, saved, optimizer)));
-          var drift = DriftWatch.of(config, model, modelHash, chat, read.examples(), kernels);
+          var watches = watches(model, modelHash);
           try {
-            return loop(trainer, model, saved, optimizer, checkpoints, folder, drift, style);
+            return loop(trainer, model, saved, optimizer, checkpoints, folder, watches, style);
           } finally {
-            drift.ifPresent(DriftWatch::close);
+            watches.forEach(Watch::close);
           }
         } finally {
           guards.forEach(Guard::close);
         }
       }
+    }
+
+    private List<Watch> watches(TunedModel model, String modelHash) {
+      var watches = new ArrayList<Watch>();
+      DriftWatch.of(config, model, modelHash, chat, read.examples(), kernels)
+          .ifPresent(watches::add);
+      geometry.ifPresent(
+          of -> {
+            var reference = model.reference().decoder();
+            var start = config.adapter().isEmpty() ? reference : model.decoder();
+            int every = config.geometry().orElseThrow().every();
+            watches.add(new GeometryWatch(of.apply(reference), start, chat, every));
+          });
+      return watches;
     }
 
     private Trainer trainer(
@@ -256,7 +275,7 @@ public final class TrainRun {
         Adamw optimizer,
         Checkpoints checkpoints,
         RunFolder folder,
-        Optional<DriftWatch> drift,
+        List<Watch> watches,
         Progress.Style style) {
       Path last = null;
       long tokens = 0;
@@ -265,6 +284,7 @@ public final class TrainRun {
       try (var interrupt = Interrupt.watch();
           var progress = Progress.start("train", trainer.steps(), total, style)) {
         evaluate(trainer, model, folder, progress);
+        watches.forEach(watch -> watch.look(trainer, model, optimizer, folder));
         while (!trainer.done()) {
           var report = step(trainer, checkpoints);
           folder.append(report);
@@ -283,7 +303,7 @@ public final class TrainRun {
                 report.step(), total, last);
           }
           evaluate(trainer, model, folder, progress);
-          drift.ifPresent(watch -> watch.look(trainer, model, optimizer, folder));
+          watches.forEach(watch -> watch.look(trainer, model, optimizer, folder));
         }
       }
       if (last == null) {

@@ -18,6 +18,7 @@ import io.holdfast.geometry.Quadrants.Reply;
 import io.holdfast.model.Decoder;
 import io.holdfast.model.Tap;
 import io.holdfast.text.ChatTokenizer;
+import io.holdfast.train.config.ProtocolConfig;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -26,6 +27,7 @@ import java.util.TreeMap;
 import java.util.function.IntPredicate;
 import java.util.function.IntToDoubleFunction;
 import java.util.stream.IntStream;
+import java.util.stream.Stream;
 
 /**
  * Measures one checkpoint: its geometry, its movement from a reference, and its behaviour.
@@ -43,6 +45,23 @@ public record MeasureStudy(
   private static final int BATCH = 128;
 
   private static final int LONGEST = 2048;
+
+  private static final int TASK_ROWS = 64;
+
+  /** What a configuration asks for. */
+  static MeasureStudy of(
+      ProtocolConfig.Measures measures,
+      Optional<EvalSuite> suite,
+      ChatTokenizer chat,
+      int maxNewTokens,
+      long seed) {
+    var others = Stream.of(1, 3).filter(k -> k < measures.rank()).toList();
+    return new MeasureStudy(
+        new Measurement.Settings(measures.rank(), others, measures.draws(), seed),
+        suite,
+        measures.task().map(file -> taskRows(chat, file, TASK_ROWS)).orElse(List.of()),
+        maxNewTokens);
+  }
 
   /** The first rows of a file of answered prompts. */
   public static List<Example> taskRows(ChatTokenizer chat, Path file, int limit) {

@@ -6,7 +6,6 @@ import io.holdfast.checkpoint.AtomicFolder;
 import io.holdfast.checkpoint.ModelFolder;
 import io.holdfast.checkpoint.Sha256;
 import io.holdfast.eval.EvalSuite;
-import io.holdfast.geometry.Measurement;
 import io.holdfast.geometry.RefusalScore;
 import io.holdfast.geometry.RefusalTrial.Limits;
 import io.holdfast.model.Architecture;
@@ -61,7 +60,16 @@ public final class Protocol {
     try (var chat = ChatTokenizer.load(config.model());
         var context =
             new StudyContext(
-                reference, prompts(), measures(chat), score(), config.output().resolve("parts"))) {
+                reference,
+                StudyPrompts.read(config.prompts()),
+                MeasureStudy.of(
+                    config.measures(),
+                    Optional.of(EvalSuite.load(config.suite())),
+                    chat,
+                    config.prompts().maxNewTokens(),
+                    config.seed()),
+                score(),
+                config.output().resolve("parts"))) {
       var result = study(context, runs);
       AtomicFile.write(config.output().resolve("results.json"), result.toPrettyString() + "\n");
       AtomicFile.write(config.output().resolve("results.csv"), ProtocolPage.csv(result));
@@ -183,26 +191,6 @@ public final class Protocol {
     try (var files = ModelFolder.open(training.model())) {
       return files.hash();
     }
-  }
-
-  private StudyPrompts prompts() {
-    var p = config.prompts();
-    var labels =
-        switch (p.labels()) {
-          case OWN -> StudyPrompts.Labels.OWN;
-          case FILE -> StudyPrompts.Labels.FILE;
-        };
-    return StudyPrompts.read(p.harmful(), p.benign(), p.judge(), labels, p.limit());
-  }
-
-  private MeasureStudy measures(ChatTokenizer chat) {
-    var m = config.measures();
-    return new MeasureStudy(
-        new Measurement.Settings(
-            m.rank(), Stream.of(1, 3).filter(k -> k < m.rank()).toList(), m.draws(), config.seed()),
-        Optional.of(EvalSuite.load(config.suite())),
-        m.task().map(file -> MeasureStudy.taskRows(chat, file, 64)).orElse(List.of()),
-        config.prompts().maxNewTokens());
   }
 
   private Optional<RefusalScore> score() {

@@ -10,6 +10,7 @@ import io.holdfast.eval.Outcome;
 import io.holdfast.geometry.Quadrants.Reply;
 import io.holdfast.text.ChatTokenizer;
 import io.holdfast.text.Message;
+import io.holdfast.train.config.ProtocolConfig;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -41,6 +42,16 @@ public record StudyPrompts(
         EvalSuite.prompts("benign", Measure.OVER_REFUSAL, benign, judge, limit),
         labels,
         List.of(harmful, benign));
+  }
+
+  /** Reads what a configuration names. */
+  static StudyPrompts read(ProtocolConfig.Prompts prompts) {
+    var labels =
+        switch (prompts.labels()) {
+          case OWN -> Labels.OWN;
+          case FILE -> Labels.FILE;
+        };
+    return read(prompts.harmful(), prompts.benign(), prompts.judge(), labels, prompts.limit());
   }
 
   /** All prompts, the harmful ones first. */

@@ -41,6 +41,7 @@ import java.util.SequencedMap;
  * @param checkpoint when and how many
  * @param eval a suite to run while training
  * @param drift follows the states of safety prompts while training
+ * @param geometry measures carriers and their coupling while training
  * @param seed of data order, dropout and new adapters
  * @param threads of every native pool; all cores if not given
  * @param device {@code cpu}, {@code cuda} or {@code cuda:1}; the best there is if not given
@@ -67,6 +68,7 @@ public record TrainConfig(
     @Default("{}") Checkpoint checkpoint,
     Optional<Evaluation> eval,
     Optional<Drift> drift,
+    Optional<Geometry> geometry,
     @Default("42") long seed,
     Optional<Integer> threads,
     Optional<String> device,
@@ -244,6 +246,25 @@ public record TrainConfig(
   }
 
   /**
+   * What {@code geometry trajectory} says of checkpoints, of the model while it trains, in {@code
+   * geometry.jsonl}.
+   *
+   * @param every steps between two measurements; the start and the last step are always measured
+   * @param prompts that carriers are found on
+   * @param measures how carefully
+   * @param seed of draws and controls
+   */
+  public record Geometry(
+      @Default("100") int every,
+      ProtocolConfig.Prompts prompts,
+      @Default("{}") ProtocolConfig.Measures measures,
+      @Default("1") long seed) {
+    public Geometry {
+      unless(every >= 1, "every", "must be at least 1, is %s", every);
+    }
+  }
+
+  /**
    * Reads a configuration.
    *
    * @param file YAML
@@ -334,6 +355,12 @@ public record TrainConfig(
           files.put("drift.contrast.harmful", d.contrast().harmful());
           files.put("drift.contrast.benign", d.contrast().benign());
           d.basis().ifPresent(f -> files.put("drift.basis", f));
+        });
+    geometry.ifPresent(
+        g -> {
+          files.put("geometry.prompts.harmful", g.prompts().harmful());
+          files.put("geometry.prompts.benign", g.prompts().benign());
+          g.measures().task().ifPresent(f -> files.put("geometry.measures.task", f));
         });
     files.forEach(TrainConfig::requireFile);
   }
