@@ -57,13 +57,30 @@ row("benign refused, untouched", exact(none), "over_refusal")
 row("benign refused, refusal added", exact(addition), "over_refusal")
 row("benign refused, the worst random added", worst(addition, "random", "over_refusal"), "over_refusal")
 
-print("\nHow well the reply is read before it is given (AUROC at the prompt's last token), by slot:\n")
-figures = [[f for f in m["figures"] if f["measure"] == "auroc_refusal"] for m in measures]
-print("| slot | " + " | ".join(f"base {i}" for i in range(len(folders))) + " |")
-print("|---|" + "---:|" * len(folders))
-for of_slot in zip(*figures):
-    cells = ("{value:.3f} [{low:.3f}, {high:.3f}]".format(**f) for f in of_slot)
-    print(f"| {of_slot[0]['layer']} | " + " | ".join(cells) + " |")
+def by_slot(*names):
+    """Figures by slot, each a list with one of each base."""
+    found = [[[f for f in m["figures"] if f["measure"] == n] for n in names] for m in measures]
+    return zip(*(zip(*one) for one in found))
+
+
+def slots(title, names, text):
+    print(f"\n{title}, by slot of the residual stream:\n")
+    print("| slot | " + " | ".join(f"base {i}" for i in range(len(folders))) + " |")
+    print("|---|" + "---:|" * len(folders))
+    for row in by_slot(*names):
+        print(f"| {row[0][0]['layer']} | " + " | ".join(text(*figures) for figures in row) + " |")
+
+
+slots(
+    "How well the reply is read before it is given (AUROC at the prompt's last token)",
+    ["auroc_refusal"],
+    lambda f: "{value:.3f} [{low:.3f}, {high:.3f}]".format(**f),
+)
+slots(
+    "Where refused and answered prompts stand along the carrier, which ablation puts at zero",
+    ["refused_at", "complied_at"],
+    lambda *both: " / ".join(f"{f['value']:.0f}" for f in both),
+)
 
 print("\nWhat was chosen, and what the other methods of removal do (attack success, benign answered):")
 for study in studies:

@@ -9,6 +9,7 @@ import io.holdfast.model.Decoder;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -39,6 +40,10 @@ class InterruptedRunTest {
     assertTrue(rest.waitFor(60, TimeUnit.SECONDS), "it does not end");
     assertEquals(0, rest.exitValue());
     assertEquals(steps + 2, TinyRun.metrics(run).size());
+    assertEquals(
+        List.of(run.resolve("checkpoints/step-" + (steps + 2))),
+        new Checkpoints(run, 3).all(),
+        "what was only there to go on from is gone");
   }
 
   private static Process process(TinyRun tiny, String steps, String every, String... more)

@@ -27,6 +27,7 @@ public final class Checkpoints {
   private static final String STATE = "trainer_state.json";
   private static final String MOMENTS = "optimizer.safetensors";
   private static final String MASTER = "master.";
+  private static final String INTERIM = "interim";
 
   private final Path folder;
   private final int keep;
@@ -50,8 +51,13 @@ public final class Checkpoints {
     this.keep = keep;
   }
 
-  /** Saves a step, then removes what is too many. */
-  public Path save(Model model, Adamw optimizer, ObjectNode state) {
+  /**
+   * Saves a step, then removes what is too many.
+   *
+   * @param interim whether it is only there to go on from: it goes when the next is saved, so that
+   *     an interrupted run leaves the checkpoints of one that was not
+   */
+  public Path save(Model model, Adamw optimizer, ObjectNode state, boolean interim) {
     long step = optimizer.steps();
     var target = folder.resolve("step-" + step);
     try (var building = AtomicFolder.create(target)) {
@@ -60,10 +66,14 @@ public final class Checkpoints {
       moments.addAll(TensorState.entries("exp_avg_sq.", optimizer.secondMoments()));
       moments.addAll(TensorState.entries(MASTER, optimizer.masters()));
       SafetensorsWriter.write(building.path().resolve(MOMENTS), moments, Map.of());
-      state.put("step", step);
+      state.put("step", step).put(INTERIM, interim);
       AtomicFile.write(building.path().resolve(STATE), state.toPrettyString() + "\n");
       building.commit();
     }
+    steps().stream()
+        .map(old -> folder.resolve("step-" + old))
+        .filter(old -> !old.equals(target) && interim(old))
+        .forEach(AtomicFolder::delete);
     if (keep > 0) {
       var all = steps();
       all.subList(0, Math.max(0, all.size() - keep))
@@ -123,6 +133,11 @@ public final class Checkpoints {
       throw HoldfastException.input(
           "%s: cannot be read (%s); resume from another checkpoint", file, e.getMessage());
     }
+  }
+
+  private static boolean interim(Path checkpoint) {
+    return Files.isRegularFile(checkpoint.resolve(STATE))
+        && state(checkpoint).path(INTERIM).asBoolean();
   }
 
   /** Steps with a checkpoint, ascending. */

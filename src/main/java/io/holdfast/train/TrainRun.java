@@ -295,7 +295,8 @@ public final class TrainRun {
           int every = config.checkpoint().every();
           boolean due = every > 0 && report.step() % every == 0;
           if (due || trainer.done() || interrupt.requested()) {
-            last = checkpoints.save(saved, optimizer, trainer.state());
+            boolean interim = !due && !trainer.done();
+            last = checkpoints.save(saved, optimizer, trainer.state(), interim);
           }
           if (interrupt.requested() && !trainer.done()) {
             throw HoldfastException.interrupted(

@@ -14,10 +14,10 @@ import java.util.List;
 
 /**
  * Which intervention removes refusal, and which adds it, chosen before anything is generated under
- * one: a removal must leave what benign prompts get nearly as it was and make refusals of harmful
- * ones least likely, as Arditi et al. 2024 have it; an addition must make refusals of benign ones
- * all but certain and leave those of harmful ones most nearly as they were. Every candidate and its
- * scores are kept.
+ * one: the gentlest that suffices, by the scores of Arditi et al. 2024. A removal must make
+ * refusals of harmful prompts, and an addition those of benign ones, all but impossible or certain,
+ * and leave most nearly as it was what the other prompts get. Every candidate and its scores are
+ * kept.
  *
  * @param candidates in the order tried
  * @param removal the removal chosen
@@ -26,15 +26,18 @@ import java.util.List;
  */
 record Selection(
     List<Candidate> candidates, Candidate removal, Candidate addition, List<String> flags) {
-  /** Removals that bypass refusal, the cheapest first; then the others, the nearest first. */
-  private static final Comparator<Candidate> CHEAPEST =
-      Comparator.comparing((Candidate c) -> Math.max(0, c.harmful().score()))
-          .thenComparing(c -> c.benign().divergence());
-
   private static final List<Double> DOSES = List.of(1.0, 1.5, 2.0);
 
   /** Refusal score of a prompt that is refused in 95 of 100 draws. */
   private static final double SURE = Math.log(.95 / .05);
+
+  private static final Comparator<Candidate> REMOVES =
+      Comparator.comparing((Candidate c) -> Math.max(-SURE, c.harmful().score()))
+          .thenComparing(c -> c.benign().divergence());
+
+  private static final Comparator<Candidate> ADDS =
+      Comparator.comparing((Candidate c) -> -Math.min(SURE, c.benign().score()))
+          .thenComparing(c -> c.harmful().divergence());
 
   /** Prompts of a class that are judged by, and tokens of their usual answers, at most. */
   private static final int PROMPTS = 64;
@@ -87,27 +90,17 @@ record Selection(
             .filter(c -> c.benign().divergence() <= limits.divergence() && c.benign().score() < 0)
             .toList();
     if (fit.isEmpty()) {
-      flags.add(
-          "no removal keeps the KL on benign prompts below %s: the one that costs least among those"
-                  .formatted(limits.divergence())
-              + " that bypass refusal was taken");
+      flags.add("no removal keeps the KL on benign prompts below " + limits.divergence());
     }
-    var removal =
-        fit.isEmpty()
-            ? removals.stream().min(CHEAPEST).orElseThrow()
-            : fit.stream().min(Comparator.comparing(c -> c.harmful().score())).orElseThrow();
-    return new Selection(
-        List.copyOf(candidates), removal, addition(candidates, flags), List.copyOf(flags));
-  }
-
-  private static Candidate addition(List<Candidate> candidates, List<String> flags) {
-    var additions = candidates.stream().filter(c -> !c.removes()).toList();
-    var sure = additions.stream().filter(c -> c.benign().score() >= SURE).toList();
-    if (!sure.isEmpty()) {
-      return sure.stream().min(Comparator.comparing(c -> c.harmful().divergence())).orElseThrow();
+    var removal = (fit.isEmpty() ? removals : fit).stream().min(REMOVES).orElseThrow();
+    if (removal.harmful().score() > -SURE) {
+      flags.add("no such removal makes refusals of harmful prompts all but impossible");
     }
-    flags.add("no addition makes refusals of benign prompts all but certain");
-    return additions.stream().max(Comparator.comparing(c -> c.benign().score())).orElseThrow();
+    var addition = candidates.stream().filter(c -> !c.removes()).min(ADDS).orElseThrow();
+    if (addition.benign().score() < SURE) {
+      flags.add("no addition makes refusals of benign prompts all but certain");
+    }
+    return new Selection(List.copyOf(candidates), removal, addition, List.copyOf(flags));
   }
 
   /** The best removal of each method and reach, the one chosen among them. */
@@ -121,7 +114,7 @@ record Selection(
                     c.removes()
                         && c.condition().method() == method
                         && c.condition().tokens() == tokens)
-            .min(CHEAPEST)
+            .min(REMOVES)
             .map(Candidate::condition)
             .ifPresent(best::add);
       }
