@@ -1,11 +1,11 @@
-// Other dtypes to float32 and back. The kernels know float32 only: what is narrower is widened into
-// a chunk that stays in the first-level cache, and rounded on its way back.
+// Other dtypes to float32 and back. The kernels know float32 only: what is narrower is widened in
+// registers, or into a chunk that stays in the first-level cache, and rounded on its way back.
 #pragma once
 
 #include <cstdint>
 #include <cstring>
 
-#if defined(__F16C__)
+#if defined(__AVX2__)
 #include <immintrin.h>
 #endif
 
@@ -63,68 +63,141 @@ inline uint16_t narrow_float16(float x) {
   return static_cast<uint16_t>(magnitude | sign);
 }
 
-void widen_float16s(const uint16_t *from, int64_t n, float *to) {
-  int64_t i = 0;
-#if defined(__F16C__)
-  for (; i + 8 <= n; i += 8) {
-    const __m128i halves = _mm_loadu_si128(reinterpret_cast<const __m128i *>(from + i));
-    _mm256_storeu_ps(to + i, _mm256_cvtph_ps(halves));
-  }
-#endif
-  for (; i < n; ++i) {
-    to[i] = widen_float16(from[i]);
-  }
-}
+// The dtypes as vectors of floats: whole vectors from memory and back.
+struct Float32 {
+  using Raw = float;
+  static Vec load(const Raw *from) { return ::load(from); }
+  static void store(Raw *to, Vec v) { ::store(to, v); }
+  static float widen(Raw x) { return x; }
+  static Raw narrow(float x) { return x; }
+};
 
-void narrow_float16s(const float *from, int64_t n, uint16_t *to) {
-  int64_t i = 0;
-#if defined(__F16C__)
-  for (; i + 8 <= n; i += 8) {
-    const __m128i halves = _mm256_cvtps_ph(_mm256_loadu_ps(from + i), _MM_FROUND_TO_NEAREST_INT);
-    _mm_storeu_si128(reinterpret_cast<__m128i *>(to + i), halves);
-  }
+#if !defined(__AVX2__)
+typedef uint16_t Halves __attribute__((vector_size(2 * HF_LANES)));
 #endif
-  for (; i < n; ++i) {
-    to[i] = narrow_float16(from[i]);
-  }
-}
 
-void narrow_bfloat16s(const float *from, int64_t n, uint16_t *to) {
-  int64_t i = 0;
+struct BFloat16 {
+  using Raw = uint16_t;
+  static float widen(Raw x) { return widen_bfloat16(x); }
+  static Raw narrow(float x) { return narrow_bfloat16(x); }
+  static Vec load(const Raw *from) { return vector_of(widened(from) << 16); }
+  static void store(Raw *to, Vec v) {
 #if defined(__AVX512BF16__)
-  for (; i + 16 <= n; i += 16) {
-    const __m256bh rounded = _mm512_cvtneps_pbh(_mm512_loadu_ps(from + i));
-    std::memcpy(to + i, &rounded, sizeof rounded);
+    const __m256bh halves = _mm512_cvtneps_pbh(v);
+    std::memcpy(to, &halves, sizeof halves);
+#else
+    const Bits bits = bits_of(v);
+    const Bits rounded = bits + 0x7FFFU + (bits >> 16 & 1U);
+    narrowed((v == v ? rounded : bits | 0x400000U) >> 16, to);
+#endif
+  }
+
+ private:
+  // GCC makes detours of the conversions of vectors.
+  static Bits widened(const Raw *from) {
+#if defined(__AVX512F__)
+    return (Bits)_mm512_maskz_cvtepu16_epi32(
+        0xFFFF, _mm256_loadu_si256(reinterpret_cast<const __m256i *>(from)));
+#elif defined(__AVX2__)
+    return (Bits)_mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i *>(from)));
+#else
+    Halves halves;
+    std::memcpy(&halves, from, sizeof halves);
+    return __builtin_convertvector(halves, Bits);
+#endif
+  }
+  static void narrowed(Bits bits, Raw *to) {
+#if defined(__AVX512F__)
+    _mm256_storeu_si256(reinterpret_cast<__m256i *>(to),
+                        _mm512_maskz_cvtepi32_epi16(0xFFFF, (__m512i)bits));
+#elif defined(__AVX2__)
+    const __m256i pairs = _mm256_packus_epi32((__m256i)bits, (__m256i)bits);
+    _mm_storeu_si128(reinterpret_cast<__m128i *>(to),
+                     _mm256_castsi256_si128(_mm256_permute4x64_epi64(pairs, 0x08)));
+#else
+    const Halves halves = __builtin_convertvector(bits, Halves);
+    std::memcpy(to, &halves, sizeof halves);
+#endif
+  }
+};
+
+struct Float16 {
+  using Raw = uint16_t;
+  static float widen(Raw x) { return widen_float16(x); }
+  static Raw narrow(float x) { return narrow_float16(x); }
+#if HF_LANES == 16 && defined(__AVX512F__)
+  static Vec load(const Raw *from) {
+    return _mm512_maskz_cvtph_ps(0xFFFF,
+                                 _mm256_loadu_si256(reinterpret_cast<const __m256i *>(from)));
+  }
+  static void store(Raw *to, Vec v) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i *>(to),
+                        _mm512_maskz_cvtps_ph(0xFFFF, v, _MM_FROUND_TO_NEAREST_INT));
+  }
+#elif HF_LANES == 8 && defined(__F16C__)
+  static Vec load(const Raw *from) {
+    return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i *>(from)));
+  }
+  static void store(Raw *to, Vec v) {
+    _mm_storeu_si128(reinterpret_cast<__m128i *>(to),
+                     _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT));
+  }
+#else
+  static Vec load(const Raw *from) {
+    float lanes[HF_LANES];
+    for (int64_t i = 0; i < kLanes; ++i) {
+      lanes[i] = widen(from[i]);
+    }
+    return ::load(lanes);
+  }
+  static void store(Raw *to, Vec v) {
+    float lanes[HF_LANES];
+    ::store(lanes, v);
+    for (int64_t i = 0; i < kLanes; ++i) {
+      to[i] = narrow(lanes[i]);
+    }
   }
 #endif
-#pragma omp simd
-  for (int64_t j = i; j < n; ++j) {
-    to[j] = narrow_bfloat16(from[j]);
+};
+
+// Calls f with the struct above that is the dtype's.
+template <typename F>
+inline void in_dtype(int32_t dtype, const F &f) {
+  if (dtype == HF_FLOAT32) {
+    f(Float32());
+  } else if (dtype == HF_FLOAT16) {
+    f(Float16());
+  } else {
+    f(BFloat16());
   }
 }
 
 void widen(int32_t dtype, const void *from, int64_t n, float *to) {
-  const auto *halves = static_cast<const uint16_t *>(from);
-  if (dtype == HF_FLOAT32) {
-    std::memcpy(to, from, static_cast<size_t>(n) * sizeof(float));
-  } else if (dtype == HF_FLOAT16) {
-    widen_float16s(halves, n, to);
-  } else {
-#pragma omp simd
-    for (int64_t i = 0; i < n; ++i) {
-      to[i] = widen_bfloat16(halves[i]);
+  in_dtype(dtype, [=](auto type) {
+    using T = decltype(type);
+    const auto *values = static_cast<const typename T::Raw *>(from);
+    int64_t i = 0;
+    for (; i + kLanes <= n; i += kLanes) {
+      store(to + i, T::load(values + i));
     }
-  }
+    for (; i < n; ++i) {
+      to[i] = T::widen(values[i]);
+    }
+  });
 }
 
 void narrow(int32_t dtype, const float *from, int64_t n, void *to) {
-  if (dtype == HF_FLOAT32) {
-    std::memcpy(to, from, static_cast<size_t>(n) * sizeof(float));
-  } else if (dtype == HF_FLOAT16) {
-    narrow_float16s(from, n, static_cast<uint16_t *>(to));
-  } else {
-    narrow_bfloat16s(from, n, static_cast<uint16_t *>(to));
-  }
+  in_dtype(dtype, [=](auto type) {
+    using T = decltype(type);
+    auto *values = static_cast<typename T::Raw *>(to);
+    int64_t i = 0;
+    for (; i + kLanes <= n; i += kLanes) {
+      T::store(values + i, load(from + i));
+    }
+    for (; i < n; ++i) {
+      values[i] = T::narrow(from[i]);
+    }
+  });
 }
 
 // The values themselves where they are float32, else widened into the buffer.

@@ -139,30 +139,40 @@ void adamw_row(const AdamwJob &job, int64_t row, int64_t first, int64_t last) {
 }
 
 // In double: no float overflows or rounds away.
-double sum_of_squares(const hf_matrix &a, int64_t row, int64_t first, int64_t last) {
+template <typename T>
+double squares_in_double(const typename T::Raw *x, int64_t n) {
   constexpr int64_t kSums = 32;
   double sums[kSums] = {};
-  float buffer[kSpan];
-  for (int64_t begin = first; begin < last; begin += kSpan) {
-    const int64_t n = last - begin < kSpan ? last - begin : kSpan;
-    const float *x = as_floats(a.dtype, at(a, row, begin), n, buffer);
-    int64_t i = 0;
-    for (; i + kSums <= n; i += kSums) {
+  int64_t i = 0;
+  for (; i + kSums <= n; i += kSums) {
+    float values[kSums];
+    for (int64_t lane = 0; lane < kSums; lane += kLanes) {
+      store(values + lane, T::load(x + i + lane));
+    }
 #pragma omp simd
-      for (int64_t lane = 0; lane < kSums; ++lane) {
-        const double value = static_cast<double>(x[i + lane]);
-        sums[lane] += value * value;
-      }
+    for (int64_t lane = 0; lane < kSums; ++lane) {
+      const auto value = static_cast<double>(values[lane]);
+      sums[lane] += value * value;
     }
-    for (; i < n; ++i) {
-      const double value = static_cast<double>(x[i]);
-      sums[0] += value * value;
-    }
+  }
+  for (; i < n; ++i) {
+    const auto value = static_cast<double>(T::widen(x[i]));
+    sums[0] += value * value;
   }
   double total = 0;
   for (const double part : sums) {
     total += part;
   }
+  return total;
+}
+
+double sum_of_squares(const hf_matrix &a, int64_t row, int64_t first, int64_t last) {
+  double total = 0;
+  in_dtype(a.dtype, [&](auto type) {
+    using T = decltype(type);
+    const char *from = at(a, row, first);
+    total = squares_in_double<T>(reinterpret_cast<const typename T::Raw *>(from), last - first);
+  });
   return total;
 }
 

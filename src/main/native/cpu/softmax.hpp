@@ -51,13 +51,14 @@ RowTask task_of(const CeKlJob &job, int64_t i) {
 
 // out[i] = f(x[i], y[i]); f works on vectors.
 template <typename F>
-inline void each(float *out, const float *x, const float *y, int64_t n, F f) {
-  int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) {
-    store(out + i, f(load(x + i), load(y + i)));
-  }
-  if (i < n) {
-    store_part(out + i, n - i, f(load_part(x + i, n - i, 0.0F), load_part(y + i, n - i, 0.0F)));
+HF_INLINE void each(float *out, const float *x, const float *y, int64_t n, const F &f) {
+  for (int64_t i = 0; i < n; i += kLanes) {
+    const Vec value = f(load_some(x + i, n - i, 0.0F), load_some(y + i, n - i, 0.0F));
+    if (n - i >= kLanes) {
+      store(out + i, value);
+    } else {
+      store_part(out + i, n - i, value);
+    }
   }
 }
 
@@ -74,24 +75,16 @@ const float *logits(const RowTask &t, const char *row, int64_t begin, int64_t n,
 
 float chunk_max(const float *x, int64_t n) {
   Vec largest = splat(-FLT_MAX);
-  int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) {
-    largest = max(largest, load(x + i));
-  }
-  if (i < n) {
-    largest = max(largest, load_part(x + i, n - i, -FLT_MAX));
+  for (int64_t i = 0; i < n; i += kLanes) {
+    largest = max(largest, load_some(x + i, n - i, -FLT_MAX));
   }
   return max_lane(largest);
 }
 
 double chunk_sum(const float *x, int64_t n) {
   Vec total = {};
-  int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) {
-    total += load(x + i);
-  }
-  if (i < n) {
-    total += load_part(x + i, n - i, 0.0F);
+  for (int64_t i = 0; i < n; i += kLanes) {
+    total += load_some(x + i, n - i, 0.0F);
   }
   return static_cast<double>(sum(total));
 }
@@ -123,12 +116,8 @@ void raise(RowStats &s, bool reverse, float z, float r) {
 void add_chunk(RowSum &model, const float *z, int64_t n) {
   const Vec largest = splat(model.largest);
   Vec total = {};
-  int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) {
-    total += exp_nonpositive(load(z + i) - largest);
-  }
-  if (i < n) {
-    total += exp_nonpositive(load_part(z + i, n - i, -INFINITY) - largest);
+  for (int64_t i = 0; i < n; i += kLanes) {
+    total += exp_nonpositive(load_some(z + i, n - i, -INFINITY) - largest);
   }
   model.total += static_cast<double>(sum(total));
 }
@@ -140,20 +129,13 @@ double add_chunk(RowSum &over, RowSum &other, const float *x, const float *y, in
   Vec over_total = {};
   Vec other_total = {};
   Vec ratios = {};
-  const auto block = [&](Vec a, Vec b) {
-    a -= over_largest;
-    b -= other_largest;
+  for (int64_t i = 0; i < n; i += kLanes) {
+    const Vec a = load_some(x + i, n - i, -INFINITY) - over_largest;
+    const Vec b = load_some(y + i, n - i, -INFINITY) - other_largest;
     const Vec e = exp_nonpositive(a);
     over_total += e;
     other_total += exp_nonpositive(b);
     ratios += e == 0.0F ? Vec{} : e * (a - b);
-  };
-  int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) {
-    block(load(x + i), load(y + i));
-  }
-  if (i < n) {
-    block(load_part(x + i, n - i, -INFINITY), load_part(y + i, n - i, -INFINITY));
   }
   over.total += static_cast<double>(sum(over_total));
   other.total += static_cast<double>(sum(other_total));

@@ -2,7 +2,11 @@
 //
 // Rows are taken in groups, and a group's chunk of columns, in the first-level cache, meets all
 // basis vectors before the next chunk: rows come from memory once, and the basis from a farther
-// cache once a group. A tile of accumulators, rows x basis vectors, stays in registers.
+// cache once a group. A tile of accumulators, rows x basis vectors, stays in registers, and so do
+// the floats that narrower values become.
+//
+// What comes next is asked for ahead of time, a little with each block: memory would otherwise
+// wait while products are summed.
 #pragma once
 
 #include "convert.hpp"
@@ -39,29 +43,46 @@ struct Group {
   char *row[kGroup];
   int64_t count = 0;
   int32_t dtype = HF_FLOAT32;
+  int64_t next = 0;  // bytes to where the next group's rows are likely to be
 
   void add(const hf_matrix &a, int64_t i) {
     dtype = a.dtype;
+    next = kRowGroup * a.stride * bytes_of(a.dtype);
     row[count++] = at(a, i, 0);
   }
-  char *address(int64_t r, int64_t column) const { return row[r] + column * bytes_of(dtype); }
 };
 
-inline int64_t blocks_of(int64_t columns) { return (columns + kLanes - 1) / kLanes; }
+// R rows of a group from some column on: whole blocks of them in place, and what is left at their
+// end in a block of its own, with zeros.
+template <typename T, int R>
+class Rows {
+ public:
+  using Raw = typename T::Raw;
 
-// Whole blocks of a row as floats: in place where that is what they are, else in the buffer, zeros
-// at the end.
-inline float *chunk(const Group &x, int64_t r, int64_t begin, int64_t n, float *buffer) {
-  char *from = x.address(r, begin);
-  if (x.dtype == HF_FLOAT32 && n % kLanes == 0) {
-    return reinterpret_cast<float *>(from);
+  Rows(const Group &x, int64_t first, int64_t column, int64_t n) : left_(n % kLanes) {
+    for (int r = 0; r < R; ++r) {
+      row[r] = reinterpret_cast<Raw *>(x.row[first + r]) + column;
+      if (left_ > 0) {
+        last[r] = last_[r];
+        std::memcpy(last[r], row[r] + (n - left_), static_cast<size_t>(left_) * sizeof(Raw));
+      }
+    }
   }
-  widen(x.dtype, from, n, buffer);
-  for (int64_t i = n; i < blocks_of(n) * kLanes; ++i) {
-    buffer[i] = 0;
+  bool ragged() const { return left_ > 0; }
+  // The last block as it is now, back into n columns.
+  void leave(int64_t n) {
+    for (int r = 0; r < R; ++r) {
+      std::memcpy(row[r] + (n - left_), last[r], static_cast<size_t>(left_) * sizeof(Raw));
+    }
   }
-  return buffer;
-}
+
+  Raw *row[R];
+  Raw *last[R];
+
+ private:
+  int64_t left_;
+  Raw last_[R][kLanes] = {};
+};
 
 void pack(const hf_matrix *u, int64_t first, int64_t last, float *to) {
   const int64_t k = u->columns;
@@ -80,25 +101,38 @@ void pack(const hf_matrix *u, int64_t first, int64_t last, float *to) {
 }
 
 // sums[r][p] += x[r] . U[:, p] over some blocks, R rows and J basis vectors; `step` floats from one
-// block of the basis to the next.
-template <int R, int J>
-inline void dot_tile(float *const *x, const float *basis, int64_t step, int64_t blocks, Vec *sums) {
+// block of the basis to the next. `ahead` bytes from each block is what will be wanted, if any.
+template <typename T, int R, int J>
+inline void dot_tile(typename T::Raw *const *x, const float *basis, int64_t step, int64_t blocks,
+                     int64_t ahead, Vec *sums) {
   Vec tile[R][J];
   for (int r = 0; r < R; ++r) {
     for (int p = 0; p < J; ++p) {
       tile[r][p] = sums[r * kPanel + p];
     }
   }
-  for (int64_t block = 0; block < blocks; ++block) {
+  const auto add = [&](int64_t block) {
     Vec b[J];
     for (int p = 0; p < J; ++p) {
       b[p] = load(basis + block * step + p * kLanes);
     }
     for (int r = 0; r < R; ++r) {
-      const Vec value = load(x[r] + block * kLanes);
+      const Vec value = T::load(x[r] + block * kLanes);
       for (int p = 0; p < J; ++p) {
         tile[r][p] += value * b[p];
       }
+    }
+  };
+  if (ahead == 0) {
+    for (int64_t block = 0; block < blocks; ++block) {
+      add(block);
+    }
+  } else {
+    for (int64_t block = 0; block < blocks; ++block) {
+      for (int r = 0; r < R; ++r) {
+        prefetch(x[r] + block * kLanes, ahead);
+      }
+      add(block);
     }
   }
   for (int r = 0; r < R; ++r) {
@@ -110,44 +144,54 @@ inline void dot_tile(float *const *x, const float *basis, int64_t step, int64_t 
 
 // All of a panel's vectors: whole tiles, and what is left in two halves, as a lone vector would
 // leave most of the arithmetic waiting for its own last sum.
-template <int R>
-inline void dot_rows(float *const *x, const float *basis, int64_t step, int64_t blocks,
-                     int64_t vectors, Vec *sums) {
+template <typename T, int R>
+inline void dot_rows(typename T::Raw *const *x, const float *basis, int64_t step, int64_t blocks,
+                     int64_t vectors, int64_t ahead, Vec *sums) {
   constexpr int64_t kHalf = (kTileVectors + 1) / 2;
   int64_t j = 0;
+  const auto once = [&] { return j == 0 ? ahead : 0; };
   while (vectors - j >= kTileVectors && vectors - j != kTileVectors + 1) {
-    dot_tile<R, kTileVectors>(x, basis + j * kLanes, step, blocks, sums + j);
+    dot_tile<T, R, kTileVectors>(x, basis + j * kLanes, step, blocks, once(), sums + j);
     j += kTileVectors;
   }
   for (; j + kHalf <= vectors; j += kHalf) {
-    dot_tile<R, kHalf>(x, basis + j * kLanes, step, blocks, sums + j);
+    dot_tile<T, R, kHalf>(x, basis + j * kLanes, step, blocks, once(), sums + j);
   }
   for (; j < vectors; ++j) {
-    dot_tile<R, 1>(x, basis + j * kLanes, step, blocks, sums + j);
+    dot_tile<T, R, 1>(x, basis + j * kLanes, step, blocks, once(), sums + j);
+  }
+}
+
+template <typename T, int R>
+void dot_chunk(const Group &x, int64_t first, PackedBasis u, int64_t panel, int64_t vectors,
+               int64_t begin, int64_t n, Vec *sums) {
+  const Rows<T, R> rows(x, first, begin, n);
+  const float *basis = u.data + (begin * u.k + panel * kLanes);
+  const int64_t step = u.k * kLanes;
+  const int64_t size = sizeof(typename T::Raw);
+  const int64_t ahead = begin + kColumns < u.d ? kColumns * size : x.next - begin * size;
+  Vec *to = sums + first * kPanel;
+  dot_rows<T, R>(rows.row, basis, step, n / kLanes, vectors, panel == 0 ? ahead : 0, to);
+  if (rows.ragged()) {
+    dot_rows<T, R>(rows.last, basis + n / kLanes * step, step, 1, vectors, 0, to);
   }
 }
 
 // a[r][:] = x[r] U.
-void dot(const Group &x, PackedBasis u, float *a) {
+template <typename T>
+void dot_group(const Group &x, PackedBasis u, float *a) {
   Vec sums[kGroup * kPanel];
-  float buffers[kTileRows][kColumns];
   for (int64_t panel = 0; panel < u.k; panel += kPanel) {
     const int64_t vectors = u.k - panel < kPanel ? u.k - panel : kPanel;
     std::memset(sums, 0, static_cast<size_t>(x.count * kPanel) * sizeof(Vec));
     for (int64_t begin = 0; begin < u.d; begin += kColumns) {
       const int64_t n = u.d - begin < kColumns ? u.d - begin : kColumns;
-      const float *basis = u.data + (begin * u.k + panel * kLanes);
       int64_t r = 0;
       for (; r + kTileRows <= x.count; r += kTileRows) {
-        float *rows[kTileRows];
-        for (int t = 0; t < kTileRows; ++t) {
-          rows[t] = chunk(x, r + t, begin, n, buffers[t]);
-        }
-        dot_rows<kTileRows>(rows, basis, u.k * kLanes, blocks_of(n), vectors, sums + r * kPanel);
+        dot_chunk<T, kTileRows>(x, r, u, panel, vectors, begin, n, sums);
       }
       for (; r < x.count; ++r) {
-        float *row = chunk(x, r, begin, n, buffers[0]);
-        dot_rows<1>(&row, basis, u.k * kLanes, blocks_of(n), vectors, sums + r * kPanel);
+        dot_chunk<T, 1>(x, r, u, panel, vectors, begin, n, sums);
       }
     }
     for (int64_t r = 0; r < x.count; ++r) {
@@ -158,19 +202,26 @@ void dot(const Group &x, PackedBasis u, float *a) {
   }
 }
 
+void dot(const Group &x, PackedBasis u, float *a) {
+  in_dtype(x.dtype, [&](auto type) { dot_group<decltype(type)>(x, u, a); });
+}
+
 // x[r] += a[r] U^T over B blocks.
-template <int R, int B>
-inline void add_tile(float *const *x, const float *basis, int64_t k, const float *a) {
+template <typename T, int R, int B>
+inline void add_tile(typename T::Raw *const *x, int64_t first, const float *basis, int64_t k,
+                     const float *a, int64_t ahead) {
   Vec values[R][B];
   for (int r = 0; r < R; ++r) {
     for (int b = 0; b < B; ++b) {
-      values[r][b] = load(x[r] + b * kLanes);
+      const auto *from = x[r] + (first + b) * kLanes;
+      values[r][b] = T::load(from);
+      prefetch(from, ahead);
     }
   }
   for (int64_t j = 0; j < k; ++j) {
     Vec vectors[B];
     for (int b = 0; b < B; ++b) {
-      vectors[b] = load(basis + (b * k + j) * kLanes);
+      vectors[b] = load(basis + ((first + b) * k + j) * kLanes);
     }
     for (int r = 0; r < R; ++r) {
       const Vec coefficient = splat(a[r * kStride + j]);
@@ -181,58 +232,47 @@ inline void add_tile(float *const *x, const float *basis, int64_t k, const float
   }
   for (int r = 0; r < R; ++r) {
     for (int b = 0; b < B; ++b) {
-      store(x[r] + b * kLanes, values[r][b]);
+      T::store(x[r] + (first + b) * kLanes, values[r][b]);
     }
   }
 }
 
-template <int R>
-inline void add_rows(float *const *x, const float *basis, int64_t k, int64_t blocks,
-                     const float *a) {
-  float *rows[R];
-  int64_t block = 0;
-  for (; block + kTileBlocks <= blocks; block += kTileBlocks) {
-    for (int r = 0; r < R; ++r) {
-      rows[r] = x[r] + block * kLanes;
-    }
-    add_tile<R, kTileBlocks>(rows, basis + block * k * kLanes, k, a);
-  }
-  for (; block < blocks; ++block) {
-    for (int r = 0; r < R; ++r) {
-      rows[r] = x[r] + block * kLanes;
-    }
-    add_tile<R, 1>(rows, basis + block * k * kLanes, k, a);
-  }
-}
-
-template <int R>
+template <typename T, int R>
 void add_chunk(const Group &x, int64_t first, PackedBasis u, int64_t begin, int64_t n,
                const float *a) {
-  float buffers[R][kColumns];
-  float *rows[R];
-  for (int r = 0; r < R; ++r) {
-    rows[r] = chunk(x, first + r, begin, n, buffers[r]);
+  Rows<T, R> rows(x, first, begin, n);
+  const float *basis = u.data + begin * u.k;
+  const int64_t blocks = n / kLanes;
+  int64_t block = 0;
+  for (; block + kTileBlocks <= blocks; block += kTileBlocks) {
+    add_tile<T, R, kTileBlocks>(rows.row, block, basis, u.k, a + first * kStride, x.next);
   }
-  add_rows<R>(rows, u.data + begin * u.k, u.k, blocks_of(n), a + first * kStride);
-  for (int r = 0; r < R; ++r) {
-    if (rows[r] == buffers[r]) {
-      narrow(x.dtype, buffers[r], n, x.address(first + r, begin));
+  for (; block < blocks; ++block) {
+    add_tile<T, R, 1>(rows.row, block, basis, u.k, a + first * kStride, x.next);
+  }
+  if (rows.ragged()) {
+    add_tile<T, R, 1>(rows.last, 0, basis + blocks * u.k * kLanes, u.k, a + first * kStride, 0);
+    rows.leave(n);
+  }
+}
+
+template <typename T>
+void add_group(const Group &x, PackedBasis u, const float *a) {
+  for (int64_t begin = 0; begin < u.d; begin += kColumns) {
+    const int64_t n = u.d - begin < kColumns ? u.d - begin : kColumns;
+    int64_t r = 0;
+    for (; r + kTileRows <= x.count; r += kTileRows) {
+      add_chunk<T, kTileRows>(x, r, u, begin, n, a);
+    }
+    for (; r < x.count; ++r) {
+      add_chunk<T, 1>(x, r, u, begin, n, a);
     }
   }
 }
 
 // x[r] <- x[r] + a[r] U^T.
 void add(const Group &x, PackedBasis u, const float *a) {
-  for (int64_t begin = 0; begin < u.d; begin += kColumns) {
-    const int64_t n = u.d - begin < kColumns ? u.d - begin : kColumns;
-    int64_t r = 0;
-    for (; r + kTileRows <= x.count; r += kTileRows) {
-      add_chunk<kTileRows>(x, r, u, begin, n, a);
-    }
-    for (; r < x.count; ++r) {
-      add_chunk<1>(x, r, u, begin, n, a);
-    }
-  }
+  in_dtype(x.dtype, [&](auto type) { add_group<decltype(type)>(x, u, a); });
 }
 
 // Calls group(begin, end) for the groups of first..last.
