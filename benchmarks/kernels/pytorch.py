@@ -68,6 +68,32 @@ def rows(sizes, dtype):
     report("ce+kl reverse", dtype, size, lambda: gradient(True), sizes["budget"])
 
 
+def block(sizes, dtype):
+    n, d, head = sizes["rows"], sizes["d"], min(128, sizes["d"])
+    size = f"{n} x {d}"
+    x, g, b = (torch.randn(n, d).to(dtype) for _ in range(3))
+    w = torch.randn(d).to(dtype)
+    scale = x.float().square().mean(1, keepdim=True).add(1e-6).rsqrt().to(dtype)
+    angles = torch.rand(n, 1, head)
+    cos, sin, heads = angles.cos().to(dtype), angles.sin().to(dtype), x.view(n, -1, head)
+
+    def norm_back():
+        normed, along = x * scale, g * w
+        (g * normed).sum(0)
+        return (along - normed * (along * normed).mean(1, keepdim=True)) * scale
+
+    def report_one(kernel, work):
+        report(kernel, dtype, size, work, sizes["budget"])
+
+    report_one("rms norm", lambda: torch.nn.functional.rms_norm(x, (d,), w, 1e-6))
+    report_one("rms norm back", norm_back)
+    report_one("rotate", lambda: heads * cos + heads.roll(head // 2, -1) * sin)
+    report_one("rotate back", lambda: heads * cos + (heads * sin).roll(head // 2, -1))
+    report_one("gate", lambda: torch.nn.functional.silu(x) * b)
+    report_one("gate back", lambda: (torch.ops.aten.silu_backward(g * b, x),
+                                     g * torch.nn.functional.silu(x)))
+
+
 def update(sizes, dtype, count, elements):
     size = f"{count} x {elements}"
     masters = [torch.randn(elements) for _ in range(count)]
@@ -104,6 +130,7 @@ def main():
         for k in sizes["ranks"]:
             subspace(sizes, dtype, k)
         rows(sizes, dtype)
+        block(sizes, dtype)
         for count, elements in sizes["tensors"]:
             update(sizes, dtype, count, elements)
 

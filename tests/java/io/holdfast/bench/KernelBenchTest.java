@@ -58,7 +58,19 @@ class KernelBenchTest {
     for (var dtype : sizes.dtypes()) {
       assertEquals(
           List.of(
-              "project", "ablate", "constrain", "ce+kl forward", "ce+kl reverse", "adamw", "norm"),
+              "project",
+              "ablate",
+              "constrain",
+              "ce+kl forward",
+              "ce+kl reverse",
+              "rms norm",
+              "rms norm back",
+              "rotate",
+              "rotate back",
+              "gate",
+              "gate back",
+              "adamw",
+              "norm"),
           found.stream()
               .filter(m -> m.dtype() == dtype)
               .map(Measurement::kernel)
@@ -67,9 +79,10 @@ class KernelBenchTest {
     for (var m : found) {
       assertTrue(m.seconds() > 0 && m.libTorch() > 0, m.toString());
     }
-    // 8 x 32 values and a basis of 32 x 3 floats; 20 values of 7 floats.
+    // 8 x 32 values and a basis of 32 x 3 floats, or two tables of 8 x 32; 20 values of 7 floats.
     assertEquals(8 * 32 * 4 + 32 * 3 * 4, found.getFirst().bytes());
-    assertEquals(20 * 28, found.get(5).bytes());
-    assertEquals(20 * (24 + 4), found.get(12).bytes());
+    assertEquals(4 * 8 * 32 * 4, found.get(7).bytes());
+    assertEquals(20 * 28, found.get(11).bytes());
+    assertEquals(20 * (24 + 4), found.get(24).bytes());
   }
 }

@@ -13,6 +13,12 @@ import org.bytedeco.pytorch.global.torch;
  * @param arithmetic operations a second of a large matrix product
  */
 public record Ceiling(double bandwidth, double arithmetic) {
+  /**
+   * Operations of an exponential in float32: nine or ten multiply-adds, of which the reduction of
+   * the argument takes three and the polynomial the others.
+   */
+  static final int EXPONENTIAL = 20;
+
   /** Measures both, by LibTorch as it is set. */
   public static Ceiling measure(Sizes sizes) {
     try (var scope = Scope.open()) {

@@ -44,6 +44,7 @@ public final class KernelBench {
           bench.subspace(dtype, k);
         }
         bench.rows(dtype);
+        BlockBench.run(kernels.block(), dtype, sizes, bench::measure);
         for (var tensors : sizes.tensors()) {
           bench.update(dtype, tensors);
         }
@@ -73,7 +74,7 @@ public final class KernelBench {
     };
   }
 
-  private static Tensor random(DType dtype, double spread, long... shape) {
+  static Tensor random(DType dtype, double spread, long... shape) {
     var values = Tensors.placed(torch.randn(shape));
     return values.mul_(new Scalar(spread)).to(Tensors.scalarType(dtype)).contiguous();
   }
@@ -161,7 +162,7 @@ public final class KernelBench {
                 dtype,
                 size,
                 3 * values * dtype.bytes(),
-                10 * values,
+                (10 + 2 * Ceiling.EXPONENTIAL) * values,
                 () ->
                     kernels.crossEntropyKl(
                         logits, reference, null, ids, weights, weights, loss, ce, kl),
