@@ -196,6 +196,60 @@ class GeometryFitTest {
     assertTrue(done.err().contains("no mean difference passes the filters"), done.err());
   }
 
+  private static final String[] WIDE = {"--max-divergence", "99", "--deepest", "1"};
+
+  /** A cone of two, on the few answers that the mean difference gives: what is written of it. */
+  @Test
+  void trainedDirectionsAreWrittenAndJudged() throws Exception {
+    var options = new ArrayList<>(List.of(WIDE));
+    options.addAll(List.of("--method", "trained", "--rank", "2", "--samples", "1"));
+    options.addAll(List.of("--layers", "2,3", "--start", "mean", "--phrases", world()));
+    var done = fitFiles(options.toArray(String[]::new));
+    assertEquals(0, done.exitCode(), done.err() + done.out());
+    assertTrue(done.out().contains("| trained axis"), done.out());
+    try (var file = Safetensors.open(output());
+        var subspace = SafetySubspace.load(output(), hash())) {
+      assertEquals(List.of(2, 3), subspace.layers());
+      assertEquals(2, subspace.rank());
+      Assertions.assertArrayEquals(
+          subspace.directions(2).vectors(), subspace.directions(3).vectors(), "one for all layers");
+      var fit = new ObjectMapper().readTree(file.metadata().get("fit"));
+      assertEquals("trained", fit.get("method").asText());
+      var training = fit.get("training");
+      assertEquals(1, training.get("steps").size());
+      assertEquals(0.01, training.at("/steps/0/rate").asDouble());
+      var candidates = fit.get("candidates");
+      assertEquals(2 * 6 + 3, candidates.size());
+      var last = candidates.get(candidates.size() - 1);
+      assertEquals("trained axis", last.get("position").asText());
+      assertEquals(training.get("layer"), last.get("layer"));
+      assertEquals(training.get("norm").asDouble(), last.get("norm").asDouble(), 1e-9);
+      // One step of a hundredth from where it began.
+      assertTrue(training.at("/cosine_to_mean/0").asDouble() > 0.9, training.toString());
+    }
+  }
+
+  private static String world() throws IOException {
+    return Files.writeString(
+            folder.resolve("phrases.yaml"),
+            "caseSensitive: false\nphrases: [cannot, unable, will not, sorry]\n")
+        .toString();
+  }
+
+  @Test
+  void optionsThatSayNothingToAMethodAreRefused() {
+    for (var given :
+        List.of(
+            List.of("--epochs", "2"),
+            List.of("--start", "mean", "--method", "cone"),
+            List.of("--energy", "0.9", "--method", "trained"),
+            List.of("--lr", "0", "--method", "trained"))) {
+      var done = fitFiles(given.toArray(String[]::new));
+      assertEquals(ExitCode.USAGE.code(), done.exitCode(), given.toString());
+      assertTrue(done.err().contains(given.getFirst() + ":"), done.err());
+    }
+  }
+
   /** A model whose weights are not numbers is named with the row it fails on. */
   @Test
   void activationsThatAreNotFiniteAreAnError() throws Exception {

@@ -44,6 +44,7 @@ final class GeometryFit implements Runnable {
   @Mixin private ModelOption model;
   @Mixin private ContrastOption contrast;
   @Mixin private SelectionOption selection;
+  @Mixin private TrainedDirections trained;
   @Mixin private DeviceOption device;
 
   @Option(
@@ -71,19 +72,30 @@ final class GeometryFit implements Runnable {
       description = "Tokens of the answer whose mean is read (default: ${DEFAULT-VALUE}).")
   private int responseTokens = 32;
 
+  /** How directions are found. */
+  private enum Method {
+    SVD,
+    CONE,
+    MEAN,
+    TRAINED
+  }
+
   @Option(
       names = "--method",
       paramLabel = "M",
       description =
-          "svd, cone (directions of differences, however far they go) or mean (mean differences"
-              + " alone) (default: svd).")
-  private SubspaceFit.Method method = SubspaceFit.Method.SVD;
+          "svd, cone (directions of differences, however far they go), mean (mean differences"
+              + " alone) or trained (by gradient descent on what ablating and adding them does;"
+              + " Wollschläger et al. 2025) (default: svd).")
+  private Method method = Method.SVD;
 
   @Option(
       names = "--rank",
       paramLabel = "K",
-      description = "Directions per layer, at most (default: ${DEFAULT-VALUE}).")
-  private int rank = 16;
+      description =
+          "Directions per layer, at most (default: 16; with --method trained 1, and more are the"
+              + " edges of a cone).")
+  private Integer rank;
 
   @Option(
       names = "--energy",
@@ -111,30 +123,73 @@ final class GeometryFit implements Runnable {
               positions,
               Stream.concat(classes.refused().stream(), classes.answered().stream()).toList(),
               responseTokens);
-      var settings = new SubspaceFit.Settings(readings, method, rank, energy);
-      boolean selects = selection.isAsked() || layers.equals("selected");
-      var candidates =
+      boolean selects =
+          selection.isAsked() || layers.equals("selected") || method == Method.TRAINED;
+      var judged =
           selects
-              ? selection.judge(decoder, chat, contrast, classes, readings)
-              : List.<Candidate>of();
-      spec.commandLine().getOut().print(selects ? SelectionOption.table(candidates) + "\n" : "");
+              ? Optional.of(selection.judge(decoder, chat, contrast, classes, readings))
+              : Optional.<SelectionOption.Judged>empty();
+      var means = judged.map(SelectionOption.Judged::candidates).orElse(List.of());
+      var out = spec.commandLine().getOut();
+      out.print(selects ? SelectionOption.table(means) + "\n" : "");
+      var found =
+          judged.filter(_ -> method == Method.TRAINED).map(j -> train(decoder, chat, classes, j));
+      found.ifPresent(f -> out.print(SelectionOption.table(f.candidates()) + "\n"));
+      var refused = selects ? selection.made(classes.refused()) : classes.refused();
+      var answered = selects ? selection.made(classes.answered()) : classes.answered();
+      var slots = layers(decoder, means);
       var fitted =
-          SubspaceFit.layers(
-              decoder,
-              selects ? selection.made(classes.refused()) : classes.refused(),
-              selects ? selection.made(classes.answered()) : classes.answered(),
-              layers(decoder, candidates),
-              settings);
+          found
+              .map(f -> SubspaceFit.layers(decoder, refused, answered, slots, readings, f.basis()))
+              .orElseGet(
+                  () -> SubspaceFit.layers(decoder, refused, answered, slots, settings(readings)));
       try (var subspace = SafetySubspace.of(fitted, model.hash())) {
-        subspace.save(output, about(classes, readings, fitted, candidates));
+        var candidates = new ArrayList<>(means);
+        found.ifPresent(f -> candidates.addAll(f.candidates()));
+        var about = about(classes, readings, fitted, candidates);
+        found.ifPresent(f -> about.set("training", f.about()));
+        subspace.save(output, Map.of("fit", about.toString()));
       }
-      spec.commandLine().getOut().print(table(fitted));
+      out.print(table(fitted));
     }
   }
 
+  private TrainedDirections.Found train(
+      Decoder decoder,
+      ChatTokenizer chat,
+      ContrastOption.Contrast classes,
+      SelectionOption.Judged judged) {
+    return trained.fit(
+        decoder,
+        chat,
+        contrast,
+        classes,
+        selection,
+        judged,
+        trained.settings(rank()),
+        group.progress());
+  }
+
+  private int rank() {
+    return rank != null ? rank : method == Method.TRAINED ? 1 : 16;
+  }
+
+  private SubspaceFit.Settings settings(List<Reading> readings) {
+    var spread = SubspaceFit.Method.valueOf(method.name());
+    return new SubspaceFit.Settings(readings, spread, rank(), energy);
+  }
+
   private void check() {
-    if (rank < 1) {
-      throw HoldfastException.usage("--rank: must be at least 1, is %d", rank);
+    if (rank() < 1) {
+      throw HoldfastException.usage("--rank: must be at least 1, is %d", rank());
+    }
+    if (method == Method.TRAINED) {
+      trained.settings(rank());
+      if (energy != 1) {
+        throw HoldfastException.usage("--energy: says nothing to --method trained; give --rank");
+      }
+    } else {
+      trained.requireNone();
     }
     if (!(energy > 0 && energy <= 1)) {
       throw HoldfastException.usage("--energy: must be above 0 and at most 1, is %s", energy);
@@ -153,7 +208,7 @@ final class GeometryFit implements Runnable {
     };
   }
 
-  private Map<String, String> about(
+  private ObjectNode about(
       ContrastOption.Contrast classes,
       List<Reading> readings,
       SortedMap<Integer, SubspaceFit.Layer> fitted,
@@ -172,7 +227,7 @@ final class GeometryFit implements Runnable {
     if (!candidates.isEmpty()) {
       fit.set("candidates", SelectionOption.json(candidates));
     }
-    return Map.of("fit", fit.toString());
+    return fit;
   }
 
   private static String table(SortedMap<Integer, SubspaceFit.Layer> fitted) {

@@ -4,6 +4,7 @@ import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import io.holdfast.HoldfastException;
 import io.holdfast.data.Example;
+import io.holdfast.geometry.Carrier;
 import io.holdfast.geometry.DirectionSelection;
 import io.holdfast.geometry.DirectionSelection.Candidate;
 import io.holdfast.geometry.PromptReadout;
@@ -64,6 +65,14 @@ final class SelectionOption {
           "Smallest refusal score of benign prompts under addition (default: ${DEFAULT-VALUE}).")
   private double minInduce = Limits.PAPER.induce();
 
+  @Option(
+      names = "--deepest",
+      paramLabel = "SHARE",
+      description =
+          "Directions are taken from the layers before this share of the depth (default:"
+              + " ${DEFAULT-VALUE}).")
+  private double deepest = Limits.PAPER.depth();
+
   /** Whether it is asked for by name. */
   boolean isAsked() {
     return select;
@@ -82,13 +91,49 @@ final class SelectionOption {
     return OwnAnswers.promptsOf(prompts.subList(prompts.size() - held(prompts), prompts.size()));
   }
 
+  /**
+   * Candidates, and what they were made from and judged by.
+   *
+   * @param judge with the prompts held out
+   * @param refused states that candidates were made from
+   * @param answered likewise
+   */
+  record Judged(
+      DirectionSelection judge,
+      States refused,
+      States answered,
+      List<Reading> readings,
+      List<Candidate> candidates) {
+    /**
+     * The candidate that bypasses best.
+     *
+     * @throws HoldfastException if none passes the filters
+     */
+    Candidate chosen() {
+      return candidates.stream()
+          .filter(candidate -> candidate.verdict() == DirectionSelection.Verdict.CHOSEN)
+          .findFirst()
+          .orElseThrow(SelectionOption::nonePasses);
+    }
+
+    /** The mean difference that a candidate is. */
+    Carrier carrier(Candidate candidate) {
+      int reading = readings.stream().map(Reading::name).toList().indexOf(candidate.position());
+      return Carrier.between(
+          refused.at(candidate.layer())[reading], answered.at(candidate.layer())[reading]);
+    }
+  }
+
   /** Judges all layers up to the last block's input. */
-  List<Candidate> judge(
+  Judged judge(
       Decoder model,
       ChatTokenizer chat,
       ContrastOption contrast,
       ContrastOption.Contrast classes,
       List<Reading> readings) {
+    if (!(deepest > 0 && deepest <= 1)) {
+      throw HoldfastException.usage("--deepest: is a share in (0, 1], not %s", deepest);
+    }
     if (Math.min(classes.refused().size(), classes.answered().size()) < 4) {
       throw HoldfastException.input(
           "a selection needs four prompts of each class, there are %d and %d",
@@ -97,16 +142,17 @@ final class SelectionOption {
     var refused = made(classes.refused());
     var answered = made(classes.answered());
     var layers = IntStream.range(0, model.architecture().depth()).boxed().toList();
-    return new DirectionSelection(
+    var judge =
+        new DirectionSelection(
             model,
             score(model, chat, contrast, refused, answered),
             judged(classes.refused()),
             judged(classes.answered()),
-            new Limits(maxDivergence, minInduce, Limits.PAPER.depth()))
-        .judge(
-            States.capture(model, refused, layers, readings),
-            States.capture(model, answered, layers, readings),
-            readings);
+            new Limits(maxDivergence, minInduce, deepest));
+    var refusedStates = States.capture(model, refused, layers, readings);
+    var answeredStates = States.capture(model, answered, layers, readings);
+    var candidates = judge.judge(refusedStates, answeredStates, readings);
+    return new Judged(judge, refusedStates, answeredStates, readings, candidates);
   }
 
   private RefusalScore score(
@@ -134,11 +180,15 @@ final class SelectionOption {
     var layers =
         candidates.stream().filter(Candidate::admissible).map(Candidate::layer).distinct().toList();
     if (layers.isEmpty()) {
-      throw HoldfastException.input(
-          "--layers selected: no mean difference passes the filters; see what each scored with"
-              + " --select, and widen --max-divergence or --min-induce");
+      throw nonePasses();
     }
     return layers;
+  }
+
+  private static HoldfastException nonePasses() {
+    return HoldfastException.input(
+        "no mean difference passes the filters; see what each scored with --select, and widen"
+            + " --max-divergence, --min-induce or --deepest");
   }
 
   /** Every candidate with its scores. */

@@ -128,7 +128,13 @@ public final class DirectionSelection {
         .min(Comparator.comparingDouble(Candidate::bypass));
   }
 
-  private Candidate judge(String position, int layer, Carrier carrier) {
+  /**
+   * Judges one direction.
+   *
+   * @param position what the candidate is called
+   * @param layer slot at which it is added, with its length
+   */
+  public Candidate judge(String position, int layer, Carrier carrier) {
     int depth = model.architecture().depth();
     if (carrier.norm() == 0) {
       // The same token in every prompt, which has seen nothing yet: the template's at layer 0.

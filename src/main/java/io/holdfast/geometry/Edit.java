@@ -36,6 +36,23 @@ public sealed interface Edit {
     }
   }
 
+  /** {@code x - (x . u) u} for a vector of length 1, {@code [1, d]}, which gradients reach. */
+  record Removal(Tensor unit) implements Edit {
+    @Override
+    public Tensor apply(Tensor states) {
+      var wide = states.to(ScalarType.Float);
+      return wide.sub(wide.matmul(unit.t()).mul(unit)).to(states.scalar_type());
+    }
+  }
+
+  /** {@code x + v} for a vector {@code [1, d]} that gradients reach. */
+  record Addition(Tensor vector) implements Edit {
+    @Override
+    public Tensor apply(Tensor states) {
+      return states.to(ScalarType.Float).add(vector).to(states.scalar_type());
+    }
+  }
+
   private static Tensor matrix(double[][] rows) {
     int width = rows[0].length;
     var values = new float[rows.length * width];

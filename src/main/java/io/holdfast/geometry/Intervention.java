@@ -31,7 +31,14 @@ public record Intervention(Map<Site, Edit> edits, Reach reach) implements Tap {
    * away along another of the same rank, so that each token moves as far, another way.
    */
   public static Intervention moving(Basis read, Basis written, int depth, Reach reach) {
-    var edit = new Edit.Rewrite(read.vectors(), written.vectors(), new double[1][read.rank()]);
+    return everywhere(
+        new Edit.Rewrite(read.vectors(), written.vectors(), new double[1][read.rank()]),
+        depth,
+        reach);
+  }
+
+  /** One edit at the input of every block and of all that attention and MLP add. */
+  static Intervention everywhere(Edit edit, int depth, Reach reach) {
     var edits = new HashMap<Site, Edit>();
     for (int layer = 0; layer < depth; layer++) {
       for (var kind : Site.Kind.values()) {
@@ -69,7 +76,11 @@ public record Intervention(Map<Site, Edit> edits, Reach reach) implements Tap {
 
   /** Activation addition: a vector is added at one slot of the residual stream. */
   public static Intervention adding(double[] vector, int slot, Reach reach) {
-    return new Intervention(Map.of(Site.residual(slot), new Edit.Shift(vector)), reach);
+    return adding(new Edit.Shift(vector), slot, reach);
+  }
+
+  static Intervention adding(Edit edit, int slot, Reach reach) {
+    return new Intervention(Map.of(Site.residual(slot), edit), reach);
   }
 
   /** The same for passes that end with so many tokens of the answer. */

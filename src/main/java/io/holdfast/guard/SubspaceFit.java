@@ -132,6 +132,24 @@ public final class SubspaceFit {
     return fitted;
   }
 
+  /** What directions that were found elsewhere are at each layer: the same ones at all of them. */
+  public static SortedMap<Integer, Layer> layers(
+      Decoder model,
+      List<Example> harmful,
+      List<Example> benign,
+      List<Integer> layers,
+      List<Reading> readings,
+      Basis basis) {
+    var dangerous = States.capture(model, harmful, layers, readings);
+    var harmless = States.capture(model, benign, layers, readings);
+    var found = new TreeMap<Integer, Layer>();
+    for (int layer : layers) {
+      requireDifference(dangerous.at(layer), harmless.at(layer));
+      found.put(layer, of(basis, dangerous.at(layer), harmless.at(layer)));
+    }
+    return found;
+  }
+
   /**
    * Fits one layer.
    *
@@ -154,24 +172,40 @@ public final class SubspaceFit {
     }
     var all = differences.toArray(double[][]::new);
     var shaped = settings.method() == Method.CONE ? Cone.rays(all) : all;
-    if (means.stream().allMatch(m -> new Carrier(m).norm() == 0)) {
-      throw HoldfastException.usage(
-          "layers: both classes have the same mean at one of the layers, as at slot 0 where every"
-              + " prompt has the same token; leave that layer out, or read other positions");
-    }
+    requireDifference(harmful, benign);
     var basis = mean ? Basis.span(means) : Basis.leading(means, shaped, rank);
     if (!mean && settings.energy() == 1 && basis.rank() < rank) {
       throw HoldfastException.usage(
           "rank: the activations span only %d directions, not %d", basis.rank(), rank);
+    }
+    return of(basis, harmful, benign);
+  }
+
+  /** A basis with what it holds of a layer's activations. */
+  private static Layer of(Basis basis, double[][][] harmful, double[][][] benign) {
+    var differences = new ArrayList<double[]>();
+    for (int r = 0; r < harmful.length; r++) {
+      differences.addAll(List.of(Carrier.differences(harmful[r], benign[r])));
     }
     int main = lastThatDiffers(harmful, benign);
     double length = Carrier.between(harmful[main], benign[main]).norm();
     return new Layer(
         basis,
         length * length,
-        Carrier.mean(benign[readings - 1]),
-        basis.shares(all),
+        Carrier.mean(benign[benign.length - 1]),
+        basis.shares(differences.toArray(double[][]::new)),
         separation(harmful[main], benign[main]));
+  }
+
+  private static void requireDifference(double[][][] harmful, double[][][] benign) {
+    for (int r = 0; r < harmful.length; r++) {
+      if (Carrier.between(harmful[r], benign[r]).norm() > 0) {
+        return;
+      }
+    }
+    throw HoldfastException.usage(
+        "layers: both classes have the same mean at one of the layers, as at slot 0 where every"
+            + " prompt has the same token; leave that layer out, or read other positions");
   }
 
   /**
