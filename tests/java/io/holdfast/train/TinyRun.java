@@ -5,6 +5,7 @@ import com.fasterxml.jackson.databind.ObjectMapper;
 import io.holdfast.Goldens;
 import io.holdfast.checkpoint.ModelFolder;
 import io.holdfast.checkpoint.Safetensors;
+import io.holdfast.guard.SubspaceGuard;
 import io.holdfast.model.Architecture;
 import io.holdfast.model.Weights;
 import io.holdfast.train.config.TrainConfig;
@@ -158,8 +159,8 @@ final class TinyRun {
   }
 
   private static JsonNode timeless(JsonNode line) {
-    ((com.fasterxml.jackson.databind.node.ObjectNode) line).remove("tokens_per_second");
-    return line;
+    return ((com.fasterxml.jackson.databind.node.ObjectNode) line)
+        .remove(List.of("tokens_per_second", SubspaceGuard.SECONDS));
   }
 
   /** Every tensor of a safetensors file, as bits. */

@@ -29,6 +29,9 @@ import java.util.Map;
  * and add P's gradient: no graph, no reference forward.
  */
 public final class SubspaceGuard implements Guard {
+  /** The term of a step's metrics that says how long its gradients were held up. */
+  public static final String SECONDS = "subspace_seconds";
+
   /**
    * How strongly it holds.
    *
@@ -161,11 +164,13 @@ public final class SubspaceGuard implements Guard {
               var constraint =
                   new LayerConstraint(
                       settings, subspace, coefficients, anchors, kernels, layer, terms);
+              long start = System.nanoTime();
               constraint.apply(
                   held,
                   gradient,
                   hidden,
                   new LayerConstraint.Shares(share, anchorTokens, anchorPrompts));
+              terms.merge(SECONDS, (System.nanoTime() - start) * 1e-9, Double::sum);
             }));
   }
 
@@ -173,6 +178,7 @@ public final class SubspaceGuard implements Guard {
   public Map<String, Double> metrics() {
     var metrics = new LinkedHashMap<String, Double>();
     metrics.put("subspace_penalty", 0.0);
+    metrics.put(SECONDS, 0.0);
     metrics.putAll(terms);
     terms.clear();
     return metrics;
