@@ -9,6 +9,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 import io.holdfast.ExitCode;
 import io.holdfast.Goldens;
 import io.holdfast.HoldfastException;
+import io.holdfast.checkpoint.AtomicFolder;
 import io.holdfast.checkpoint.ModelFolder;
 import io.holdfast.checkpoint.Safetensors;
 import io.holdfast.kernels.DType;
@@ -125,14 +126,15 @@ class Bfloat16Test {
 
   /** Guards and packing included, it learns what float32 learns. */
   @ParameterizedTest
-  @ValueSource(strings = {"full", "lora", "guarded"})
+  @ValueSource(strings = {"full", "lora", "saved", "guarded"})
   void itReachesTheLossOfFloat32(String kind) {
     var tiny = TinyRun.in(folder);
     var settings = new ArrayList<>(List.of("model=" + WORLD));
     settings.add("optimizer.lr=" + (kind.equals("full") ? 2e-3 : 4e-3));
     settings.add("data.train=[" + folder.resolve("chats.jsonl") + "]");
     if (!kind.equals("full")) {
-      settings.add("tune={lora: {rank: 8, alpha: 32, targets: [all-linear]}}");
+      var saved = kind.equals("saved") ? ", modules_to_save: [embed_tokens, model.norm]" : "";
+      settings.add("tune={lora: {rank: 8, alpha: 32, targets: [all-linear]%s}}".formatted(saved));
     }
     if (kind.equals("guarded")) {
       var harmful = tiny.write("harmful.jsonl", prompts("the red lamp", "a river", "bread"));
@@ -223,19 +225,36 @@ class Bfloat16Test {
     }
   }
 
+  /** Of modules trained in full beside a LoRA, too; and a resumed run goes on from them. */
   @Test
-  void savedModulesAreRefusedByName() {
+  void savedModulesHaveMastersThatAResumedRunGoesOnFrom() {
     var tiny = TinyRun.in(folder);
-    var refused =
-        assertThrows(
-            HoldfastException.class,
-            () ->
-                TinyRun.train(
-                    tiny.config(
-                        "run",
-                        "precision=bfloat16",
-                        "tune={lora: {modules_to_save: [embed_tokens]}}")));
-    assertEquals(ExitCode.USAGE, refused.exitCode());
-    assertTrue(refused.getMessage().contains("modules_to_save"), refused.getMessage());
+    var saved = "tune={lora: {rank: 2, modules_to_save: [embed_tokens]}}";
+    // Updates of a size that bfloat16 alone would lose.
+    var settings = new String[] {saved, "precision=bfloat16", "optimizer.lr=1e-5"};
+    var whole = TinyRun.train(tiny.config("whole", settings));
+    var name = "base_model.model.model.embed_tokens.weight";
+    try (var scope = Scope.open();
+        var start = ModelFolder.open(tiny.model());
+        var adapter = Safetensors.open(whole.resolve("adapter_model.safetensors"));
+        var state = Safetensors.open(whole.resolve("optimizer.safetensors"))) {
+      assertEquals(DType.BFLOAT16, adapter.get(name).dtype());
+      var master = state.get("master." + name);
+      var moved = Tensors.sharing(master.data(), DType.FLOAT32, master.sizes());
+      var file = start.tensor("model.embed_tokens.weight");
+      var before = Tensors.sharing(file.data(), DType.FLOAT32, file.sizes());
+      double most = moved.sub(before).abs().max().item_double();
+      assertTrue(most > 0 && most < 20 * 1e-5 * 1.1, "moved by " + most);
+    }
+    var half = new ArrayList<>(List.of(settings));
+    half.add("checkpoint.every=10");
+    half.add("checkpoint.keep=5");
+    var config = tiny.config("half", half.toArray(String[]::new));
+    TinyRun.train(config);
+    AtomicFolder.delete(tiny.output("half").resolve("checkpoints/step-20"));
+    var resumed = TinyRun.resume(config);
+    for (var file : List.of("adapter_model.safetensors", "optimizer.safetensors")) {
+      assertEquals(TinyRun.bits(whole.resolve(file)), TinyRun.bits(resumed.resolve(file)), file);
+    }
   }
 }

@@ -193,7 +193,7 @@ public final class AdaptedDecoder implements AutoCloseable {
   private static Tensor copy(Decoder base, AdapterFolder files, String name) {
     var entry = files.saved().get(name);
     check(files.path(), entry, SavedCopies.shape(base, name));
-    return floats(entry);
+    return floats(entry).to(Tensors.scalarType(base.weights().dtype()));
   }
 
   private static void check(Path folder, TensorEntry entry, long... shape) {
@@ -229,7 +229,10 @@ public final class AdaptedDecoder implements AutoCloseable {
     return config;
   }
 
-  /** The trainable tensors by PEFT's names, updates first, in the order of the forward pass. */
+  /**
+   * The trainable tensors by PEFT's names, updates first, in the order of the forward pass. Updates
+   * are float32, what is trained in full has the type of the base.
+   */
   public SequencedMap<String, Tensor> parameters() {
     return tensors(saved.trained());
   }

@@ -8,6 +8,9 @@ import io.holdfast.kernels.DType;
 import io.holdfast.model.AdaptedDecoder;
 import io.holdfast.model.Decoder;
 import io.holdfast.model.ReftDecoder;
+import io.holdfast.torch.Scope;
+import io.holdfast.torch.TensorOwner;
+import io.holdfast.torch.Tensors;
 import io.holdfast.train.config.TrainConfig;
 import io.holdfast.train.config.TrainConfig.Precision;
 import io.holdfast.train.config.Tune;
@@ -152,8 +155,16 @@ public sealed interface TunedModel extends Checkpoints.Model, AutoCloseable {
     }
   }
 
-  /** LoRA: the adapter alone; the reference is its base, with which it shares its weights. */
-  record Adapter(AdaptedDecoder adapted, SequencedMap<String, Tensor> parameters, String baseHash)
+  /**
+   * LoRA: the adapter alone; the reference is its base, with which it shares its weights.
+   *
+   * @param masters owns those parameters of which the model has rounded copies
+   */
+  record Adapter(
+      AdaptedDecoder adapted,
+      SequencedMap<String, Tensor> parameters,
+      TensorOwner masters,
+      String baseHash)
       implements TunedModel {
     static Adapter of(Decoder base, Tune.Lora lora, TrainConfig config, String baseHash) {
       if (!config.freeze().isEmpty()) {
@@ -168,15 +179,45 @@ public sealed interface TunedModel extends Checkpoints.Model, AutoCloseable {
                   () ->
                       AdaptedDecoder.create(
                           base, lora.on(config.model().toString()), lora.init(), config.seed()));
-      if (config.precision() != Precision.FLOAT32 && !adapted.config().saved().names().isEmpty()) {
-        throw HoldfastException.usage(
-            "precision: bfloat16 does not go with modules_to_save %s: train them in float32, or"
-                + " leave them out",
-            adapted.config().saved().names());
-      }
       var parameters = adapted.parameters();
       parameters.values().forEach(tensor -> tensor.requires_grad_(true));
-      return new Adapter(adapted, parameters, baseHash);
+      var masters = new TensorOwner();
+      if (config.precision() != Precision.FLOAT32 && !adapted.config().saved().names().isEmpty()) {
+        widen(config, lora, adapted, parameters, masters);
+      }
+      return new Adapter(adapted, parameters, masters, baseHash);
+    }
+
+    /** Masters begin as the files have them, not as they were rounded. */
+    private static void widen(
+        TrainConfig config,
+        Tune.Lora lora,
+        AdaptedDecoder adapted,
+        SequencedMap<String, Tensor> parameters,
+        TensorOwner masters) {
+      var file = Decoder.load(config.model());
+      try (var scope = Scope.open();
+          var wide =
+              config
+                  .adapter()
+                  .map(folder -> AdaptedDecoder.load(file, folder))
+                  .orElseGet(() -> AdaptedDecoder.create(file, adapted.config(), lora.init(), 0))) {
+        var values = wide.parameters();
+        parameters.replaceAll(
+            (name, tensor) ->
+                isWide(tensor) ? tensor : masters.own(values.get(name).detach().clone()));
+      }
+    }
+
+    @Override
+    public Map<String, Tensor> rounded() {
+      var rounded = new LinkedHashMap<>(adapted.parameters());
+      rounded.values().removeIf(Adapter::isWide);
+      return rounded;
+    }
+
+    private static boolean isWide(Tensor tensor) {
+      return Tensors.dtype(tensor.scalar_type()) == DType.FLOAT32;
     }
 
     /** An adapter brings its own settings: those of the configuration may only repeat them. */
@@ -212,12 +253,13 @@ public sealed interface TunedModel extends Checkpoints.Model, AutoCloseable {
     public void read(Path folder) {
       try (var files = AdapterFolder.open(folder)) {
         var entries = files.tensors();
-        TensorState.restore(folder, entries::keySet, entries::get, "", parameters);
+        TensorState.restore(folder, entries::keySet, entries::get, "", adapted.parameters());
       }
     }
 
     @Override
     public void close() {
+      masters.close();
       adapted.close();
     }
   }
