@@ -66,12 +66,3 @@ if "transfer" in study:
         row = (rate[source, target] for target in targets)
         text = "{comply} / {other} / {refuse}"
         print(f"| {source} | " + " | ".join(text.format(**c) for c in row) + " |")
-
-print("\nSpearman's correlations over checkpoints, those of at least four with an interval off 0:")
-for regime in study["regimes"]:
-    for c in regime["correlations"]:
-        if c["checkpoints"] > 3 and c.get("low", 0) * c.get("high", 0) > 0:
-            print(
-                f"- {regime['regime']}: {c['geometry']} with {c['behaviour']}: {c['value']:.2f}"
-                f" [{c['low']:.2f}, {c['high']:.2f}] over {c['checkpoints']}"
-            )

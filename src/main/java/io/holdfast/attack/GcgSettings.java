@@ -111,10 +111,10 @@ public record GcgSettings(
       }
     }
 
-    /** The same with another width. */
-    public Search withWidth(int candidates) {
+    /** The same with other numbers of candidates, and of tokens a position. */
+    public Search with(int candidates, int tokens) {
       return new Search(
-          candidates, topk, replaced, positions, filter, keepAllIfNone, nonAscii, forbidden);
+          candidates, tokens, replaced, positions, filter, keepAllIfNone, nonAscii, forbidden);
     }
 
     /** The same with other words forbidden. */

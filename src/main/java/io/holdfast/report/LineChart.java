@@ -12,8 +12,9 @@ import java.util.stream.DoubleStream;
  * @param across what the horizontal axis counts
  * @param lines at least one point among them
  * @param chance a level to compare with, NaN for none
+ * @param top least upper end of the vertical axis, such as 1 for shares, NaN for none
  */
-public record LineChart(String title, String across, List<Line> lines, double chance) {
+public record LineChart(String title, String across, List<Line> lines, double chance, double top) {
   private static final List<String> COLOURS =
       List.of("#2f6f9f", "#b23a26", "#2d7a58", "#8a5aa8", "#b07d16", "#5b6670");
   private static final double WIDTH = 560;
@@ -31,13 +32,23 @@ public record LineChart(String title, String across, List<Line> lines, double ch
    */
   public record Line(String name, double[] x, double[] y, double[] low, double[] high) {}
 
+  /** A chart as high as its lines are. */
+  public LineChart(String title, String across, List<Line> lines, double chance) {
+    this(title, across, lines, chance, Double.NaN);
+  }
+
+  /** A chart of shares, whose axis goes from 0 to 1. */
+  public static LineChart ofShares(String title, String across, List<Line> lines) {
+    return new LineChart(title, across, lines, Double.NaN, 1);
+  }
+
   /** The chart with its title, as a figure. */
   String html() {
     double[] xs = finite(lines.stream().flatMapToDouble(l -> Arrays.stream(l.x())));
     double[] ys =
         finite(
             DoubleStream.concat(
-                DoubleStream.of(chance),
+                DoubleStream.of(chance, top),
                 lines.stream()
                     .flatMapToDouble(
                         l ->

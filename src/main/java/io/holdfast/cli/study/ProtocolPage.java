@@ -9,6 +9,7 @@ import io.holdfast.report.Table;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
+import java.util.Set;
 import java.util.stream.StreamSupport;
 
 /** The results of a protocol as a page with plots, and as CSV. */
@@ -27,6 +28,9 @@ final class ProtocolPage {
           "refusal_score_harmful",
           "interference_sign",
           "transfer_asr");
+
+  private static final Set<String> SHARES =
+      Set.of("asr", "over_refusal", "answered", "utility", "transfer_asr");
 
   private ProtocolPage() {}
 
@@ -162,8 +166,13 @@ final class ProtocolPage {
         double chance = chance((ObjectNode) result.get("measured"), measure);
         parts.add(
             new Part.Chart(
-                new LineChart(
-                    measure, "step", lines, measure.startsWith("drift") ? Double.NaN : chance)));
+                SHARES.contains(measure)
+                    ? LineChart.ofShares(measure, "step", lines)
+                    : new LineChart(
+                        measure,
+                        "step",
+                        lines,
+                        measure.startsWith("drift") ? Double.NaN : chance)));
       }
     }
     for (var regime : result.get("regimes")) {
@@ -206,15 +215,14 @@ final class ProtocolPage {
     same.sort(Comparator.comparing(e -> e.get("coefficient").asDouble()));
     parts.add(
         new Part.Chart(
-            new LineChart(
+            LineChart.ofShares(
                 title,
                 "coefficient",
                 List.of(
                     line(
                         measure,
                         same.stream().map(e -> e.get("coefficient")).toList(),
-                        same.stream().map(e -> e.path(measure)).toList())),
-                Double.NaN)));
+                        same.stream().map(e -> e.path(measure)).toList())))));
   }
 
   private static Table transfer(JsonNode matrix) {

@@ -114,8 +114,9 @@ record TransferStudy(
   /** Ends where the model would say the target, or complied otherwise. */
   private GcgSettings gcgSettings() {
     var base = GcgSettings.nanoGcg();
-    var search = base.search().withWidth(settings.width());
+    var search = base.search().with(settings.width(), settings.topk());
     return base.withSteps(settings.steps())
+        .withInit(settings.init().orElse(base.init()))
         .withSeed(seed)
         .with(settings.forbid().map(Search::words).map(search::withForbidden).orElse(search))
         .with(new Stop(true, ASK_EVERY, Double.POSITIVE_INFINITY, settings.maxNewTokens()));

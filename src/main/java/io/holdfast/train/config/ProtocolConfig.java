@@ -132,7 +132,9 @@ public record ProtocolConfig(
    * @param judge of the answers
    * @param limit requests
    * @param steps of GCG
+   * @param init the string that a search begins with; nanoGCG's if not given
    * @param width candidates a step
+   * @param topk tokens a position
    * @param forbid a file of words that no token of a string may be, one a line
    * @param maxNewTokens of an answer
    */
@@ -142,13 +144,16 @@ public record ProtocolConfig(
       @Default("arditi") String judge,
       @Default("8") int limit,
       @Default("50") int steps,
+      Optional<String> init,
       @Default("128") int width,
+      @Default("256") int topk,
       Optional<Path> forbid,
       @Default("64") int maxNewTokens) {
     public Transfer {
       unless(limit >= 1, "limit", "must be at least 1, is %s", limit);
       unless(steps >= 1, "steps", "must be at least 1, is %s", steps);
       unless(width >= 1, "width", "must be at least 1, is %s", width);
+      unless(topk >= 1, "topk", "must be at least 1, is %s", topk);
     }
   }
 
