@@ -22,7 +22,8 @@ def fast(seconds):
 
 
 SHARES = ("0", "0.1", "0.5", "1")
-ARMS = [f"live-{share}" for share in SHARES] + ["cached-1", "subspace", "hard", "both"]
+ARMS = [f"live-{share}" for share in SHARES]
+ARMS += ["cached-1", "subspace", "answers", "hard", "both"]
 
 
 def rows(source, folder):
@@ -42,17 +43,19 @@ def rows(source, folder):
 
 
 def steps(folder, name, skip):
-    """Seconds, tokens and rows of the reference of each step."""
+    """Seconds and tokens of each step, rows of the reference in one, and the hooks' share of all."""
     lines = [json.loads(line) for line in open(f"{folder}/{name}/metrics.jsonl")][skip:]
+    seconds = [line["tokens"] / line["tokens_per_second"] for line in lines]
     return (
-        [line["tokens"] / line["tokens_per_second"] for line in lines],
+        seconds,
         [line["tokens"] for line in lines],
         sum(line.get("reference_rows", 0) for line in lines) / len(lines),
+        sum(line.get("subspace_seconds", 0) for line in lines) / sum(seconds),
     )
 
 
 def ratios(folder, rounds, skip):
-    print(f"{'arm':10} {'ms a step':>10} {'ratio':>7}   ratios            reference rows a step")
+    print(f"{'arm':10} {'ms a step':>10} {'ratio':>7}   ratios            reference rows a step, share in hooks")
     plain = [steps(folder, f"plain-{n}", skip) for n in range(1, rounds + 1)]
     print(f"{'plain':10} {1e3 * fast([s for p in plain for s in p[0]]):10.1f}")
     for arm in ARMS:
@@ -70,7 +73,8 @@ def ratios(folder, rounds, skip):
         print(
             f"{arm:10} {1e3 * fast([s for f in found for s in f[0]]):10.1f}"
             f" {statistics.median(each):7.3f}   "
-            f"{' '.join(f'{ratio:.3f}' for ratio in each):17} {needed:.1f}"
+            f"{' '.join(f'{ratio:.3f}' for ratio in each):17} {needed:4.1f}"
+            f" {statistics.median(own[3] for own in found):7.2%}"
         )
 
 

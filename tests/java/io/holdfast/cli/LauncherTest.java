@@ -133,6 +133,8 @@ class LauncherTest {
     assertTrue(built.get(0).startsWith(": "), built.get(0));
     assertTrue(!built.get(1).contains("-Pcuda"), built.get(1));
     assertTrue(built.get(1).startsWith("holdfast_cpu: "), built.get(1));
+    // Neither JUnit nor the native tests, which read another property.
+    assertTrue(built.get(1).contains(" -Dmaven.test.skip=true -DskipTests "), built.get(1));
   }
 
   @Test
