@@ -34,7 +34,8 @@ class ArmListTest {
     var file = folder.resolve("arm.yaml");
     for (var cell : arms.cells()) {
       assertTrue(ids.add(cell.id()), cell.id() + " is there twice");
-      Files.writeString(file, arms.yaml(cell.arm().set(), Map.of("seed", "1", "out", "o")));
+      var places = Map.of("seed", "1", "out", "o", "critic", "http://127.0.0.1:1/v1");
+      Files.writeString(file, arms.yaml(cell.arm().set(), places));
       assertEquals(1, TrainConfig.load(file, List.of()).seed(), cell.id());
       if (cell.arm().first() != null) {
         Files.writeString(file, arms.yaml(cell.arm().first(), Map.of("seed", "2")));
