@@ -2,6 +2,7 @@ package io.holdfast.model;
 
 import static org.bytedeco.pytorch.global.torch.rms_norm;
 
+import io.holdfast.torch.Tensors;
 import org.bytedeco.pytorch.DoubleOptional;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
@@ -23,7 +24,7 @@ final class Norm {
     this.weight = weight;
     this.eps = norms.eps();
     this.onePlus = norms.onePlus();
-    this.wide = weight.scalar_type().intern() == ScalarType.Float;
+    this.wide = Tensors.isFloat(weight);
   }
 
   Tensor apply(Tensor x, Pieces pieces) {

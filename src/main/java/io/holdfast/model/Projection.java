@@ -1,5 +1,6 @@
 package io.holdfast.model;
 
+import io.holdfast.torch.Tensors;
 import java.util.function.BiConsumer;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
@@ -64,17 +65,13 @@ final class Projection {
       return y;
     }
     // As in PEFT: an adapter computes in its own type, float32, whatever the model's is.
-    boolean same = wide(weight) || !wide(adapter.a());
+    boolean same = Tensors.isFloat(weight) || !Tensors.isFloat(adapter.a());
     var own = same ? x : x.to(ScalarType.Float);
     boolean drop = mode == AdapterMode.TRAIN && adapter.dropout() > 0;
     var input = drop ? torch.dropout(own, adapter.dropout(), true) : own;
     var update = torch.linear(torch.linear(input, adapter.a()), adapter.b());
     var sum = y.add(update, new Scalar(adapter.scale()));
     return same ? sum : sum.to(y.scalar_type());
-  }
-
-  private static boolean wide(Tensor tensor) {
-    return tensor.scalar_type().intern() == ScalarType.Float;
   }
 
   void release() {

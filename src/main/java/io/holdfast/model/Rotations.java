@@ -8,7 +8,6 @@ import java.util.Map;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorVector;
 import org.bytedeco.pytorch.global.torch;
-import org.bytedeco.pytorch.global.torch.ScalarType;
 
 /** The rotary tables of a decoder, made once and grown when sequences do. */
 final class Rotations {
@@ -56,9 +55,7 @@ final class Rotations {
     private Tensor turned(Tensor x) {
       var rolled = x.roll(new long[] {width / 2}, -1);
       // In bfloat16 each product is rounded, as in the families' own code.
-      return x.scalar_type().intern() == ScalarType.Float
-          ? x.mul(cos).addcmul(rolled, sin)
-          : x.mul(cos).add(rolled.mul(sin));
+      return Tensors.isFloat(x) ? x.mul(cos).addcmul(rolled, sin) : x.mul(cos).add(rolled.mul(sin));
     }
   }
 

@@ -285,6 +285,11 @@ public final class Tensors {
     };
   }
 
+  /** Whether a tensor is float32. Types that LibTorch hands out are not to be compared by ==. */
+  public static boolean isFloat(Tensor tensor) {
+    return dtype(tensor.scalar_type()) == DType.FLOAT32;
+  }
+
   /** The shape of a tensor. */
   public static long[] shape(Tensor tensor) {
     long[] shape = new long[Math.toIntExact(tensor.dim())];

@@ -205,19 +205,15 @@ public sealed interface TunedModel extends Checkpoints.Model, AutoCloseable {
         var values = wide.parameters();
         parameters.replaceAll(
             (name, tensor) ->
-                isWide(tensor) ? tensor : masters.own(values.get(name).detach().clone()));
+                Tensors.isFloat(tensor) ? tensor : masters.own(values.get(name).detach().clone()));
       }
     }
 
     @Override
     public Map<String, Tensor> rounded() {
       var rounded = new LinkedHashMap<>(adapted.parameters());
-      rounded.values().removeIf(Adapter::isWide);
+      rounded.values().removeIf(Tensors::isFloat);
       return rounded;
-    }
-
-    private static boolean isWide(Tensor tensor) {
-      return Tensors.dtype(tensor.scalar_type()) == DType.FLOAT32;
     }
 
     /** An adapter brings its own settings: those of the configuration may only repeat them. */
