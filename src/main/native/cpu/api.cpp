@@ -75,17 +75,21 @@ double tile_squares(const hf_matrix &a, const Tile &tile) {
 
 int64_t segments_of(int64_t columns) { return (columns + kSegment - 1) / kSegment; }
 
-// A row on one thread, while its segments are still in that thread's cache.
-void ce_kl_row(const CeKlJob &job, int64_t i) {
+// A row on one thread, while its segments are still in that thread's cache; `stats` has room for
+// them.
+void ce_kl_row(const CeKlJob &job, int64_t i, RowStats *stats) {
   const KernelTable &table = kernels();
   const int64_t segments = segments_of(job.z->columns);
-  RowStats row = table.ce_kl_stats(job, i, 0);
+  for (int64_t segment = 0; segment < segments; ++segment) {
+    stats[segment] = table.ce_kl_stats(job, i, segment);
+  }
+  RowStats row = stats[0];
   for (int64_t segment = 1; segment < segments; ++segment) {
-    table.ce_kl_merge(job, row, table.ce_kl_stats(job, i, segment));
+    table.ce_kl_merge(job, row, stats[segment]);
   }
   table.ce_kl_losses(job, i, row);
   for (int64_t segment = 0; segment < segments; ++segment) {
-    table.ce_kl_gradient(job, i, segment, row);
+    table.ce_kl_gradient(job, i, segment, row, stats[segment].largest);
   }
 }
 
@@ -111,7 +115,8 @@ void ce_kl_split(const CeKlJob &job, int64_t first, int64_t last, RowStats *stat
   share(parts, 1, operations, [&](int64_t begin, int64_t end) {
     for (int64_t part = begin; part < end; ++part) {
       const int64_t row = part / segments;
-      table.ce_kl_gradient(job, first + row, part % segments, stats[row * segments]);
+      table.ce_kl_gradient(job, first + row, part % segments, stats[row * segments],
+                           stats[part].largest);
     }
   });
 }
@@ -203,15 +208,17 @@ int32_t hf_ce_kl(const hf_matrix *z, const hf_matrix *r, const int64_t *rows, in
   if (int32_t status = check_indices(rows, m, z->rows)) return status;
   if (int32_t status = check_labels(labels, m, z->columns)) return status;
   const CeKlJob job = {z, r, rows, labels, ce_weight, kl_weight, loss, ce, kl};
+  auto *stats = static_cast<RowStats *>(scratch);
+  const int64_t segments = segments_of(z->columns);
   // Whole rows while there is one for every thread; the segments of what is left.
   const int64_t operations = 8 * m * z->columns;
   const int64_t whole = m - m % team_for(operations);
   share(whole, 1, operations, [&](int64_t first, int64_t last) {
     for (int64_t i = first; i < last; ++i) {
-      ce_kl_row(job, i);
+      ce_kl_row(job, i, stats + i * segments);
     }
   });
-  ce_kl_split(job, whole, m, static_cast<RowStats *>(scratch));
+  ce_kl_split(job, whole, m, stats + whole * segments);
   return HF_OK;
 }
 

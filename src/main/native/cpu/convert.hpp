@@ -63,11 +63,13 @@ inline uint16_t narrow_float16(float x) {
   return static_cast<uint16_t>(magnitude | sign);
 }
 
-// The dtypes as vectors of floats: whole vectors from memory and back.
+// The dtypes as vectors of floats: whole vectors from memory and back, and what is left of one that
+// was stored.
 struct Float32 {
   using Raw = float;
   static Vec load(const Raw *from) { return ::load(from); }
   static void store(Raw *to, Vec v) { ::store(to, v); }
+  static Vec rounded(Vec v) { return v; }
   static float widen(Raw x) { return x; }
   static Raw narrow(float x) { return x; }
 };
@@ -86,13 +88,16 @@ struct BFloat16 {
     const __m256bh halves = _mm512_cvtneps_pbh(v);
     std::memcpy(to, &halves, sizeof halves);
 #else
-    const Bits bits = bits_of(v);
-    const Bits rounded = bits + 0x7FFFU + (bits >> 16 & 1U);
-    narrowed((v == v ? rounded : bits | 0x400000U) >> 16, to);
+    narrowed(rounded_bits(v) >> 16, to);
 #endif
   }
+  static Vec rounded(Vec v) { return vector_of(rounded_bits(v) & 0xFFFF0000U); }
 
  private:
+  static Bits rounded_bits(Vec v) {
+    const Bits bits = bits_of(v);
+    return v == v ? bits + 0x7FFFU + (bits >> 16 & 1U) : bits | 0x400000U;
+  }
   // GCC makes detours of the conversions of vectors.
   static Bits widened(const Raw *from) {
 #if defined(__AVX512F__)
@@ -158,7 +163,59 @@ struct Float16 {
     }
   }
 #endif
+  static Vec rounded(Vec v) {
+    Raw halves[HF_LANES];
+    store(halves, v);
+    return load(halves);
+  }
 };
+
+// The first `count` lanes, the others `rest`.
+template <typename T>
+__attribute__((noinline)) Vec load_part(const typename T::Raw *from, int64_t count, float rest) {
+  float lanes[HF_LANES];
+  for (int64_t i = 0; i < kLanes; ++i) {
+    lanes[i] = i < count ? T::widen(from[i]) : rest;
+  }
+  return load(lanes);
+}
+
+// A whole vector, or what is left of one.
+template <typename T>
+HF_INLINE Vec load_some(const typename T::Raw *from, int64_t count, float rest) {
+  return count >= kLanes ? T::load(from) : load_part<T>(from, count, rest);
+}
+
+template <typename T>
+__attribute__((noinline)) void store_part(typename T::Raw *to, int64_t count, Vec v) {
+  float lanes[HF_LANES];
+  store(lanes, v);
+  for (int64_t i = 0; i < count; ++i) {
+    to[i] = T::narrow(lanes[i]);
+  }
+}
+
+template <typename T>
+HF_INLINE void store_some(typename T::Raw *to, int64_t count, Vec v) {
+  if (count >= kLanes) {
+    T::store(to, v);
+  } else {
+    store_part<T>(to, count, v);
+  }
+}
+
+// Calls f(i, count) for the vectors of n values, the last of which may lack some. The whole ones
+// have a loop of their own: a call for what is left in it would send every register to memory.
+template <typename F>
+HF_INLINE void in_vectors(int64_t n, const F &f) {
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+    f(i, kLanes);
+  }
+  if (i < n) {
+    f(i, n - i);
+  }
+}
 
 // Calls f with the struct above that is the dtype's.
 template <typename F>
@@ -207,20 +264,6 @@ inline const float *as_floats(int32_t dtype, const void *from, int64_t n, float 
   }
   widen(dtype, from, n, buffer);
   return buffer;
-}
-
-// What is left of the values where the dtype is narrower.
-inline void round_to(int32_t dtype, int64_t n, float *values) {
-  if (dtype == HF_FLOAT32) {
-    return;
-  }
-  constexpr int64_t kSpan = 256;
-  uint16_t halves[kSpan];
-  for (int64_t begin = 0; begin < n; begin += kSpan) {
-    const int64_t span = n - begin < kSpan ? n - begin : kSpan;
-    narrow(dtype, values + begin, span, halves);
-    widen(dtype, halves, span, values + begin);
-  }
 }
 
 }  // namespace

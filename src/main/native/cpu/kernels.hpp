@@ -45,6 +45,13 @@ struct RowSum {
   double total = 0;          // sum of e^(x - largest)
 };
 
+// Columns of a row that are summed as one. Rows are always cut so, whether one thread takes all
+// segments or many share them.
+constexpr int64_t kSegment = 16384;
+
+// A chunk of both rows stays in the first-level cache between its maximum and its exponentials.
+constexpr int64_t kChunk = 1024;
+
 // Part of a row of logits and of its reference so far.
 struct RowStats {
   RowSum model;
@@ -52,11 +59,8 @@ struct RowStats {
   double spread = 0;  // sum of e^(x - largest) times the log-ratio of x's row to the other
   double logits = 0;  // sum of the logits, for label smoothing
   float label = 0;    // the logit of the label
+  float largest[kSegment / kChunk];  // the model's largest logit when each chunk was met
 };
-
-// Columns of a row that are summed as one. Rows are always cut so, whether one thread takes all
-// segments or many share them.
-constexpr int64_t kSegment = 16384;
 
 struct AdamwJob {
   const hf_adamw_tensor *tensor;
@@ -109,11 +113,13 @@ struct KernelTable {
   void (*ablate)(const hf_matrix *h, PackedBasis u, int64_t first, int64_t last);
   void (*constrain)(const ConstrainJob &job, PackedBasis u, int64_t first, int64_t last);
   // The first sweep over one segment of row i of the selection; a row's segments, merged in order;
-  // its losses, which must be taken before the second sweep over any of its segments.
+  // its losses, which must be taken before the second sweep over any of its segments. The first
+  // sweep may leave exponentials where the logits were, for the second: `largest` is its segment's.
   RowStats (*ce_kl_stats)(const CeKlJob &job, int64_t i, int64_t segment);
   void (*ce_kl_merge)(const CeKlJob &job, RowStats &sum, const RowStats &next);
   void (*ce_kl_losses)(const CeKlJob &job, int64_t i, const RowStats &row);
-  void (*ce_kl_gradient)(const CeKlJob &job, int64_t i, int64_t segment, const RowStats &row);
+  void (*ce_kl_gradient)(const CeKlJob &job, int64_t i, int64_t segment, const RowStats &row,
+                         const float *largest);
   // components[k, c] = B^T gradient for columns first..last.
   void (*adamw_components)(const AdamwJob &job, int64_t first, int64_t last);
   // Columns first..last of one row.

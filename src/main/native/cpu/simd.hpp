@@ -13,7 +13,8 @@
 #endif
 
 // What the loops over logits are made of: a call would reload its constants for every vector.
-#define HF_INLINE __attribute__((always_inline)) inline
+#define HF_INLINED __attribute__((always_inline))
+#define HF_INLINE HF_INLINED inline
 
 namespace {
 
@@ -47,28 +48,6 @@ inline void store(float *to, Vec v) { std::memcpy(to, &v, sizeof v); }
 // Asks for the memory so many bytes on, wherever that is: it may be none.
 inline void prefetch(const void *from, int64_t bytes) {
   __builtin_prefetch(static_cast<const char *>(from) + bytes);
-}
-
-// The first `count` lanes, the others `rest`.
-__attribute__((noinline)) Vec load_part(const float *from, int64_t count, float rest) {
-  float lanes[HF_LANES];
-  for (int64_t i = 0; i < kLanes; ++i) {
-    lanes[i] = i < count ? from[i] : rest;
-  }
-  return load(lanes);
-}
-
-// A whole vector, or what is left of one.
-HF_INLINE Vec load_some(const float *from, int64_t count, float rest) {
-  return count >= kLanes ? load(from) : load_part(from, count, rest);
-}
-
-__attribute__((noinline)) void store_part(float *to, int64_t count, Vec v) {
-  float lanes[HF_LANES];
-  store(lanes, v);
-  for (int64_t i = 0; i < count; ++i) {
-    to[i] = lanes[i];
-  }
 }
 
 // Where a lane is NaN in b it keeps a: maxima pass over NaN, sums then meet it.
@@ -127,7 +106,7 @@ HF_INLINE Vec exp_nonpositive(Vec x) {
 
 // tanh x within 2 units in the last place, NaN for NaN: Cephes' tanhf, a polynomial near 0, where
 // the quotient of exponentials would cancel.
-inline Vec tanh(Vec x) {
+HF_INLINE Vec tanh(Vec x) {
   const Bits sign_bit = (Bits{} + 1U) << 31;
   const Bits sign = bits_of(x) & sign_bit;
   const Vec magnitude = vector_of(bits_of(x) & ~sign_bit);

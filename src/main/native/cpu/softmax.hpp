@@ -3,7 +3,7 @@
 
 #include <cfloat>
 #include <cmath>
-#include <limits>
+#include <type_traits>
 
 #include "convert.hpp"
 #include "kernels.hpp"
@@ -12,12 +12,10 @@
 namespace {
 
 using holdfast::CeKlJob;
+using holdfast::kChunk;
 using holdfast::kSegment;
 using holdfast::RowStats;
 using holdfast::RowSum;
-
-// A chunk of both rows stays in the first-level cache between its maximum and its exponentials.
-constexpr int64_t kChunk = 1024;
 
 // One row of the selection, and what its loss is made of.
 struct RowTask {
@@ -50,42 +48,61 @@ RowTask task_of(const CeKlJob &job, int64_t i) {
 }
 
 // out[i] = f(x[i], y[i]); f works on vectors.
-template <typename F>
-HF_INLINE void each(float *out, const float *x, const float *y, int64_t n, const F &f) {
-  for (int64_t i = 0; i < n; i += kLanes) {
-    const Vec value = f(load_some(x + i, n - i, 0.0F), load_some(y + i, n - i, 0.0F));
-    if (n - i >= kLanes) {
-      store(out + i, value);
-    } else {
-      store_part(out + i, n - i, value);
-    }
-  }
+template <typename T, typename F>
+HF_INLINE void each(typename T::Raw *out, const typename T::Raw *x, const typename T::Raw *y,
+                    int64_t n, const F &f) {
+  in_vectors(n, [&](int64_t i, int64_t count) HF_INLINED {
+    const Vec value = f(load_some<T>(x + i, count, 0.0F), load_some<T>(y + i, count, 0.0F));
+    store_some<T>(out + i, count, value);
+  });
 }
 
-// Logits begin..begin+n of a row as its loss sees them: as floats, and capped.
-const float *logits(const RowTask &t, const char *row, int64_t begin, int64_t n, float *buffer) {
-  const float *x = as_floats(t.dtype, row + begin * bytes_of(t.dtype), n, buffer);
-  if (t.cap == 0) {
-    return x;
-  }
+// Logits begin..begin+n of a row, capped.
+void cap_logits(const RowTask &t, const char *row, int64_t begin, int64_t n, float *to) {
+  widen(t.dtype, row + begin * bytes_of(t.dtype), n, to);
   const Vec cap = splat(t.cap);
-  each(buffer, x, x, n, [&](Vec z, Vec) { return cap * tanh(z / cap); });
-  return buffer;
+  each<Float32>(to, to, to, n, [&](Vec z, Vec) HF_INLINED { return cap * tanh(z / cap); });
 }
 
-float chunk_max(const float *x, int64_t n) {
-  Vec largest = splat(-FLT_MAX);
-  for (int64_t i = 0; i < n; i += kLanes) {
-    largest = max(largest, load_some(x + i, n - i, -FLT_MAX));
+// Calls f(dtype, z, r) with logits begin..begin+n of both rows as the loss sees them: where they
+// lie, or capped in a buffer. Without a reference r is z.
+template <typename F>
+void with_logits(const RowTask &t, int64_t begin, int64_t n, const F &f) {
+  if (t.cap != 0) {
+    float z[kChunk];
+    float r[kChunk];
+    cap_logits(t, t.z, begin, n, z);
+    if (t.r != nullptr) cap_logits(t, t.r, begin, n, r);
+    f(Float32(), z, t.r != nullptr ? r : z);
+    return;
   }
+  in_dtype(t.dtype, [&](auto type) {
+    using Raw = typename decltype(type)::Raw;
+    auto *z = reinterpret_cast<Raw *>(t.z) + begin;
+    f(type, z, t.r != nullptr ? reinterpret_cast<Raw *>(t.r) + begin : z);
+  });
+}
+
+// Whether the first sweep leaves e^(z - largest so far) where z was, which saves the second an
+// exponential: where nothing but the softmax of z is asked of it, and no bit is lost.
+template <typename T>
+bool keeps_exponentials(const RowTask &t) {
+  return std::is_same_v<T, Float32> && t.cap == 0 && (t.r == nullptr || !t.reverse);
+}
+
+template <typename T>
+float chunk_max(const typename T::Raw *x, int64_t n) {
+  Vec largest = splat(-FLT_MAX);
+  in_vectors(n, [&](int64_t i, int64_t count)
+                    HF_INLINED { largest = max(largest, load_some<T>(x + i, count, -FLT_MAX)); });
   return max_lane(largest);
 }
 
-double chunk_sum(const float *x, int64_t n) {
+template <typename T>
+double chunk_sum(const typename T::Raw *x, int64_t n) {
   Vec total = {};
-  for (int64_t i = 0; i < n; i += kLanes) {
-    total += load_some(x + i, n - i, 0.0F);
-  }
+  in_vectors(
+      n, [&](int64_t i, int64_t count) HF_INLINED { total += load_some<T>(x + i, count, 0.0F); });
   return static_cast<double>(sum(total));
 }
 
@@ -113,33 +130,74 @@ void raise(RowStats &s, bool reverse, float z, float r) {
   }
 }
 
-void add_chunk(RowSum &model, const float *z, int64_t n) {
+// What the next chunk will read, asked for while this one's exponentials keep the core busy: a
+// sweep that first waits for memory and then computes takes the sum of both.
+struct Ahead {
+  const char *z;
+  const char *r;
+  int64_t bytes;  // of a logit
+
+  Ahead(const RowTask &t, int64_t begin) : bytes(bytes_of(t.dtype)) {
+    z = t.z + (begin + kChunk) * bytes;
+    r = t.r != nullptr ? t.r + (begin + kChunk) * bytes : z;
+  }
+  HF_INLINE void ask(int64_t i) const {
+    prefetch(z, i * bytes);
+    prefetch(r, i * bytes);
+  }
+};
+
+// The model's row alone; Keep: its exponentials in its place.
+template <typename T, bool Keep>
+void add_chunk(RowSum &model, typename T::Raw *z, int64_t n, Ahead ahead) {
   const Vec largest = splat(model.largest);
   Vec total = {};
-  for (int64_t i = 0; i < n; i += kLanes) {
-    total += exp_nonpositive(load_some(z + i, n - i, -INFINITY) - largest);
-  }
+  in_vectors(n, [&](int64_t i, int64_t count) HF_INLINED {
+    ahead.ask(i);
+    const Vec e = exp_nonpositive(load_some<T>(z + i, count, -INFINITY) - largest);
+    total += e;
+    if constexpr (Keep) store_some<T>(z + i, count, e);
+  });
   model.total += static_cast<double>(sum(total));
 }
 
-// Both rows at once, x being the one that the divergence's expectation is taken over.
-double add_chunk(RowSum &over, RowSum &other, const float *x, const float *y, int64_t n) {
+// Both rows at once, x being the one that the divergence's expectation is taken over; Keep: y's
+// exponentials in its place.
+template <typename T, bool Keep>
+double add_chunk(RowSum &over, RowSum &other, const typename T::Raw *x, typename T::Raw *y,
+                 int64_t n, Ahead ahead) {
   const Vec over_largest = splat(over.largest);
   const Vec other_largest = splat(other.largest);
   Vec over_total = {};
   Vec other_total = {};
   Vec ratios = {};
-  for (int64_t i = 0; i < n; i += kLanes) {
-    const Vec a = load_some(x + i, n - i, -INFINITY) - over_largest;
-    const Vec b = load_some(y + i, n - i, -INFINITY) - other_largest;
+  in_vectors(n, [&](int64_t i, int64_t count) HF_INLINED {
+    ahead.ask(i);
+    const Vec a = load_some<T>(x + i, count, -INFINITY) - over_largest;
+    const Vec b = load_some<T>(y + i, count, -INFINITY) - other_largest;
     const Vec e = exp_nonpositive(a);
+    const Vec f = exp_nonpositive(b);
     over_total += e;
-    other_total += exp_nonpositive(b);
+    other_total += f;
     ratios += e == 0.0F ? Vec{} : e * (a - b);
-  }
+    if constexpr (Keep) store_some<T>(y + i, count, f);
+  });
   over.total += static_cast<double>(sum(over_total));
   other.total += static_cast<double>(sum(other_total));
   return static_cast<double>(sum(ratios));
+}
+
+template <typename T, bool Keep>
+void add_chunk(const RowTask &t, RowStats &s, typename T::Raw *z, typename T::Raw *r, int64_t begin,
+               int64_t n) {
+  const Ahead ahead(t, begin);
+  if (t.r == nullptr) {
+    add_chunk<T, Keep>(s.model, z, n, ahead);
+  } else if (t.reverse) {
+    s.spread += add_chunk<T, false>(s.model, s.reference, z, r, n, ahead);
+  } else {
+    s.spread += add_chunk<T, Keep>(s.reference, s.model, r, z, n, ahead);
+  }
 }
 
 // Calls visit(begin, n) for the chunks of a segment.
@@ -155,25 +213,27 @@ void for_chunks(const RowTask &t, int64_t segment, const Visit &visit) {
 RowStats ce_kl_stats(const CeKlJob &job, int64_t i, int64_t segment) {
   const RowTask t = task_of(job, i);
   RowStats s;
-  float z_buffer[kChunk];
-  float r_buffer[kChunk];
   for_chunks(t, segment, [&](int64_t begin, int64_t n) {
-    const float *z = logits(t, t.z, begin, n, z_buffer);
-    if (t.r == nullptr) {
-      raise(s.model, chunk_max(z, n));
-      add_chunk(s.model, z, n);
-    } else {
-      const float *r = logits(t, t.r, begin, n, r_buffer);
-      raise(s, t.reverse, chunk_max(z, n), chunk_max(r, n));
-      s.spread += t.reverse ? add_chunk(s.model, s.reference, z, r, n)
-                            : add_chunk(s.reference, s.model, r, z, n);
-    }
-    if (t.smoothing != 0) {
-      s.logits += chunk_sum(z, n);
-    }
-    if (t.label >= begin && t.label < begin + n) {
-      s.label = z[t.label - begin];
-    }
+    with_logits(t, begin, n, [&](auto type, auto *z, auto *r) {
+      using T = decltype(type);
+      if (t.r == nullptr) {
+        raise(s.model, chunk_max<T>(z, n));
+      } else {
+        raise(s, t.reverse, chunk_max<T>(z, n), chunk_max<T>(r, n));
+      }
+      if (t.smoothing != 0) {
+        s.logits += chunk_sum<T>(z, n);
+      }
+      if (t.label >= begin && t.label < begin + n) {
+        s.label = T::widen(z[t.label - begin]);
+      }
+      s.largest[begin % kSegment / kChunk] = s.model.largest;
+      if (keeps_exponentials<T>(t)) {
+        add_chunk<T, true>(t, s, z, r, begin, n);
+      } else {
+        add_chunk<T, false>(t, s, z, r, begin, n);
+      }
+    });
   });
   return s;
 }
@@ -217,48 +277,74 @@ void ce_kl_losses(const CeKlJob &job, int64_t i, const RowStats &s) {
   }
 }
 
-// The gradient of n logits with respect to what the loss sees, but for the label's.
-void gradient_chunk(const RowTask &t, const RowStats &s, const float *z, const float *r, int64_t n,
-                    float *out) {
+// Calls f with what makes the gradient, with respect to what the loss sees and but for the label's
+// part, of vectors of both rows. `largest` is what the model's chunk of exponentials is relative
+// to.
+template <typename T, typename F>
+void with_gradient(const RowTask &t, const RowStats &s, float largest, const F &f) {
+  const auto a = static_cast<double>(t.a);
+  const Vec task = splat(t.a);
+  const Vec b = splat(t.b);
+  const Vec everywhere = splat(static_cast<float>(a * t.smoothing / static_cast<double>(t.n)));
   const Vec z_largest = splat(s.model.largest);
   const Vec z_scale = splat(static_cast<float>(1 / s.model.total));
-  const Vec a = splat(t.a);
-  const Vec b = splat(t.b);
-  const Vec everywhere =
-      splat(static_cast<float>(static_cast<double>(t.a) * t.smoothing / static_cast<double>(t.n)));
-  if (t.b == 0) {
-    each(out, z, z, n,
-         [&](Vec x, Vec) { return a * (exp_nonpositive(x - z_largest) * z_scale) - everywhere; });
-    return;
-  }
   const Vec r_largest = splat(s.reference.largest);
-  if (!t.reverse) {
-    const Vec r_scale = splat(static_cast<float>(1 / s.reference.total));
-    each(out, z, r, n, [&](Vec x, Vec y) {
+  const Vec r_scale = splat(static_cast<float>(1 / s.reference.total));
+  const auto q_of = [=](Vec y) HF_INLINED { return exp_nonpositive(y - r_largest) * r_scale; };
+  if (keeps_exponentials<T>(t)) {
+    const double shift = static_cast<double>(largest) - static_cast<double>(s.model.largest);
+    const Vec scale = splat(static_cast<float>(std::exp(shift) / s.model.total));
+    if (t.b == 0) {
+      f([=](Vec e, Vec) HF_INLINED { return task * (e * scale) - everywhere; });
+    } else {
+      f([=](Vec e, Vec y) HF_INLINED {
+        const Vec p = e * scale;
+        return (task * p + b * (p - q_of(y))) - everywhere;
+      });
+    }
+  } else if (t.b == 0) {
+    f([=](Vec x, Vec)
+          HF_INLINED { return task * (exp_nonpositive(x - z_largest) * z_scale) - everywhere; });
+  } else if (!t.reverse) {
+    f([=](Vec x, Vec y) HF_INLINED {
       const Vec p = exp_nonpositive(x - z_largest) * z_scale;
-      const Vec q = exp_nonpositive(y - r_largest) * r_scale;
-      return (a * p + b * (p - q)) - everywhere;
+      return (task * p + b * (p - q_of(y))) - everywhere;
     });
-    return;
+  } else {
+    // log p - log q - KL is the ratio relative to the maxima, less one constant.
+    const Vec offset = splat(static_cast<float>(std::log(s.reference.total) -
+                                                std::log(s.model.total) - divergence(t, s)));
+    f([=](Vec x, Vec y) HF_INLINED {
+      const Vec e = exp_nonpositive(x - z_largest);
+      const Vec p = e * z_scale;
+      const Vec ratio = ((x - z_largest) - (y - r_largest)) + offset;
+      return (task * p + (e == 0.0F ? Vec{} : b * (p * ratio))) - everywhere;
+    });
   }
-  // log p - log q - KL is the ratio relative to the maxima, less one constant.
-  const Vec offset = splat(
-      static_cast<float>(std::log(s.reference.total) - std::log(s.model.total) - divergence(t, s)));
-  each(out, z, r, n, [&](Vec x, Vec y) {
-    x -= z_largest;
-    const Vec e = exp_nonpositive(x);
-    const Vec p = e * z_scale;
-    const Vec ratio = (x - (y - r_largest)) + offset;
-    return (a * p + (e == 0.0F ? Vec{} : b * (p * ratio))) - everywhere;
-  });
+}
+
+// The gradient of a chunk in place of its logits; `through` takes it from what the loss sees to the
+// logits themselves.
+template <typename T, typename F, typename G>
+void write_gradient(const RowTask &t, typename T::Raw *z, const typename T::Raw *r, int64_t begin,
+                    int64_t n, const F &gradient, const G &through) {
+  const int64_t label = t.label - begin;
+  const bool here = t.a != 0 && label >= 0 && label < n;
+  Vec at_label = {};
+  if (here) {
+    const Vec x = splat(T::widen(z[label]));
+    const double wanted = static_cast<double>(t.a) * (1 - t.smoothing);
+    at_label =
+        through(gradient(x, splat(T::widen(r[label]))) - splat(static_cast<float>(wanted)), x);
+  }
+  each<T>(z, z, r, n, [&](Vec x, Vec y) HF_INLINED { return through(gradient(x, y), x); });
+  if (here) z[label] = T::narrow(at_label[0]);
 }
 
 // The second sweep over a segment, once both softmaxes are known.
-void ce_kl_gradient(const CeKlJob &job, int64_t i, int64_t segment, const RowStats &s) {
+void ce_kl_gradient(const CeKlJob &job, int64_t i, int64_t segment, const RowStats &s,
+                    const float *largest) {
   const RowTask t = task_of(job, i);
-  float z_buffer[kChunk];
-  float r_buffer[kChunk];
-  float out_buffer[kChunk];
   const Vec per_cap = splat(t.cap != 0 ? 1 / t.cap : 0.0F);
   for_chunks(t, segment, [&](int64_t begin, int64_t n) {
     char *to = t.z + begin * bytes_of(t.dtype);
@@ -267,23 +353,22 @@ void ce_kl_gradient(const CeKlJob &job, int64_t i, int64_t segment, const RowSta
       std::memset(to, 0, static_cast<size_t>(n * bytes_of(t.dtype)));
       return;
     }
-    const float *z = logits(t, t.z, begin, n, z_buffer);
-    const float *r = t.b != 0 ? logits(t, t.r, begin, n, r_buffer) : z;
-    const bool direct = t.dtype == HF_FLOAT32;
-    float *out = direct ? reinterpret_cast<float *>(to) : out_buffer;
-    gradient_chunk(t, s, z, r, n, out);
-    if (t.a != 0 && t.label >= begin && t.label < begin + n) {
-      out[t.label - begin] -= static_cast<float>(static_cast<double>(t.a) * (1 - t.smoothing));
-    }
-    if (t.cap != 0) {
-      each(out, out, z, n, [&](Vec g, Vec capped) {
-        const Vec x = capped * per_cap;
-        return g * (splat(1.0F) - x * x);
+    with_logits(t, begin, n, [&](auto type, auto *z, auto *r) {
+      using T = decltype(type);
+      with_gradient<T>(t, s, largest[begin % kSegment / kChunk], [&](const auto &gradient) {
+        if constexpr (std::is_same_v<T, Float32>) {
+          if (t.cap != 0) {
+            write_gradient<T>(t, z, r, begin, n, gradient, [=](Vec g, Vec capped) HF_INLINED {
+              const Vec x = capped * per_cap;
+              return g * (splat(1.0F) - x * x);
+            });
+            narrow(t.dtype, z, n, to);
+            return;
+          }
+        }
+        write_gradient<T>(t, z, r, begin, n, gradient, [](Vec g, Vec) HF_INLINED { return g; });
       });
-    }
-    if (!direct) {
-      narrow(t.dtype, out, n, to);
-    }
+    });
   });
 }
 
