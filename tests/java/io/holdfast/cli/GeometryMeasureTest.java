@@ -8,7 +8,6 @@ import com.fasterxml.jackson.databind.ObjectMapper;
 import io.holdfast.ExitCode;
 import io.holdfast.geometry.Basis;
 import io.holdfast.geometry.Coupling;
-import io.holdfast.text.Tokenizer;
 import io.holdfast.torch.Scope;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -46,20 +45,11 @@ class GeometryMeasureTest {
     assertEquals(0, Scope.live(), "scopes left open");
   }
 
-  /** Words that are one token each. */
   @BeforeEach
   void findWords() {
-    words = new ArrayList<>();
-    ids = new ArrayList<>();
-    try (var tokenizer = Tokenizer.load(Path.of("src/main/resources/io/holdfast/world/base"))) {
-      for (int id = 100; words.size() < 64; id++) {
-        var word = tokenizer.decode(new int[] {id}, false);
-        if (word.matches("[a-z]+") && tokenizer.encode(word, false).length == 1) {
-          words.add(word);
-          ids.add(id);
-        }
-      }
-    }
+    var found = PlantedModel.Words.of(64);
+    words = found.texts();
+    ids = found.ids();
   }
 
   private static double[] axis(int i, double length) {
@@ -99,30 +89,29 @@ class GeometryMeasureTest {
     return PlantedModel.prompts(folder.resolve(name), said, replies);
   }
 
+  private Invocation run(Path model, Path harmful, Path benign, String... more) {
+    var arguments = new ArrayList<>(List.of("geometry", "measure", "--model", model.toString()));
+    arguments.addAll(List.of("--harmful", harmful.toString(), "--benign", benign.toString()));
+    arguments.addAll(List.of(more));
+    return Invocation.of(arguments.toArray(String[]::new));
+  }
+
+  /** With the labels of the files. */
+  private Invocation runLabelled(Path model, Path harmful, Path benign, String... more) {
+    var arguments = new ArrayList<>(List.of("--labels", "file", "--draws", "20"));
+    arguments.addAll(List.of(more));
+    if (!arguments.contains("--refusal-tokens")) {
+      arguments.addAll(List.of("--refusal-tokens", REFUSAL + ""));
+    }
+    return run(model, harmful, benign, arguments.toArray(String[]::new));
+  }
+
   private JsonNode measured(Path model, Path harmful, Path benign, String... more)
       throws IOException {
     var output = folder.resolve("out.json");
-    var arguments =
-        new ArrayList<>(
-            List.of(
-                "geometry",
-                "measure",
-                "--model",
-                model.toString(),
-                "--harmful",
-                harmful.toString(),
-                "--benign",
-                benign.toString(),
-                "--labels",
-                "file",
-                "--draws",
-                "20",
-                "--refusal-tokens",
-                REFUSAL + "",
-                "--output",
-                output.toString()));
+    var arguments = new ArrayList<>(List.of("--output", output.toString()));
     arguments.addAll(List.of(more));
-    var done = Invocation.of(arguments.toArray(String[]::new));
+    var done = runLabelled(model, harmful, benign, arguments.toArray(String[]::new));
     assertEquals(0, done.exitCode(), done.err());
     return new ObjectMapper().readTree(output.toFile());
   }
@@ -264,62 +253,27 @@ class GeometryMeasureTest {
     assertRefused(
         ExitCode.INPUT,
         "too few for subspaces of rank 40",
-        run(model, harmful, benign, "--rank", "40"));
+        runLabelled(model, harmful, benign, "--rank", "40"));
     var one =
         PlantedModel.prompts(
             folder.resolve("one.jsonl"),
             Collections.nCopies(20, words.get(0)),
             Collections.nCopies(20, "refused"));
-    assertRefused(ExitCode.INPUT, "of one class only", run(model, one, one));
+    assertRefused(ExitCode.INPUT, "of one class only", runLabelled(model, one, one));
     var odd =
         PlantedModel.prompts(folder.resolve("odd.jsonl"), words.subList(0, 1), List.of("perhaps"));
-    assertRefused(ExitCode.INPUT, "it is perhaps", run(model, odd, benign));
+    assertRefused(ExitCode.INPUT, "it is perhaps", runLabelled(model, odd, benign));
     assertRefused(
         ExitCode.INPUT,
         "of another architecture",
-        run(model, harmful, benign, "--reference", "tests/goldens/model/llama-gqa"));
+        runLabelled(model, harmful, benign, "--reference", "tests/goldens/model/llama-gqa"));
     assertRefused(
         ExitCode.USAGE,
         "vocabulary ends at 1460",
-        run(model, harmful, benign, "--refusal-tokens", "1461"));
+        runLabelled(model, harmful, benign, "--refusal-tokens", "1461"));
     // A model that answers nothing like a refusal has no refusal tokens of its own to be found by.
     assertRefused(
-        ExitCode.INPUT,
-        "--refusal-tokens",
-        Invocation.of(
-            "geometry",
-            "measure",
-            "--model",
-            model.toString(),
-            "--harmful",
-            harmful.toString(),
-            "--benign",
-            benign.toString(),
-            "--max-new-tokens",
-            "2"));
-  }
-
-  private Invocation run(Path model, Path harmful, Path benign, String... more) {
-    var arguments =
-        new ArrayList<>(
-            List.of(
-                "geometry",
-                "measure",
-                "--model",
-                model.toString(),
-                "--harmful",
-                harmful.toString(),
-                "--benign",
-                benign.toString(),
-                "--labels",
-                "file",
-                "--draws",
-                "20"));
-    arguments.addAll(List.of(more));
-    if (!arguments.contains("--refusal-tokens")) {
-      arguments.addAll(List.of("--refusal-tokens", REFUSAL + ""));
-    }
-    return Invocation.of(arguments.toArray(String[]::new));
+        ExitCode.INPUT, "--refusal-tokens", run(model, harmful, benign, "--max-new-tokens", "2"));
   }
 
   private static void assertRefused(ExitCode code, String why, Invocation done) {

@@ -5,6 +5,7 @@ import io.holdfast.checkpoint.ModelFolder;
 import io.holdfast.checkpoint.TensorEntry;
 import io.holdfast.model.Architecture;
 import io.holdfast.model.Weights;
+import io.holdfast.text.Tokenizer;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -33,6 +34,23 @@ final class PlantedModel {
       """;
 
   private PlantedModel() {}
+
+  /** Words that are one token each. */
+  record Words(List<String> texts, List<Integer> ids) {
+    static Words of(int count) {
+      var words = new Words(new ArrayList<>(), new ArrayList<>());
+      try (var tokenizer = Tokenizer.load(WORLD)) {
+        for (int id = 100; words.ids.size() < count; id++) {
+          var text = tokenizer.decode(new int[] {id}, false);
+          if (text.matches("[a-z]+") && tokenizer.encode(text, false).length == 1) {
+            words.texts.add(text);
+            words.ids.add(id);
+          }
+        }
+      }
+      return words;
+    }
+  }
 
   /**
    * Writes the model's folder.

@@ -3,12 +3,14 @@ package io.holdfast.cli;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.holdfast.HoldfastException;
 import io.holdfast.checkpoint.AtomicFile;
+import io.holdfast.cli.study.FittedDirections;
 import io.holdfast.cli.study.InterventionStudy;
 import io.holdfast.cli.study.Observed;
 import io.holdfast.cli.study.StudyFiles;
 import io.holdfast.eval.EvalSuite;
 import io.holdfast.geometry.OrthogonalWeights;
 import io.holdfast.geometry.RefusalTrial.Limits;
+import io.holdfast.model.Decoder;
 import io.holdfast.text.ChatTokenizer;
 import java.nio.file.Path;
 import java.util.List;
@@ -41,6 +43,29 @@ final class GeometryIntervene implements Runnable {
       required = true,
       description = "The suite that effects are measured with.")
   private Path suite;
+
+  @Option(
+      names = "--basis",
+      paramLabel = "FILE",
+      description =
+          "Directions of this model that geometry fit wrote, instead of the carriers that the"
+              + " prompts show: all of a layer's are ablated, the first is added.")
+  private Path basis;
+
+  @Option(
+      names = "--layer",
+      paramLabel = "N",
+      description =
+          "With --basis: the layer whose directions are taken (default: chosen among those of the"
+              + " file; trained ones have but one).")
+  private Integer layer;
+
+  @Option(
+      names = "--vector",
+      paramLabel = "N",
+      description =
+          "With --basis: the N-th direction alone, such as one edge of a cone, ablated and added.")
+  private Integer vector;
 
   @Option(
       names = "--deepest",
@@ -86,8 +111,8 @@ final class GeometryIntervene implements Runnable {
       names = "--export",
       paramLabel = "DIR",
       description =
-          "Write the model whose weights cannot write along the refusal carrier, as a Hugging Face"
-              + " folder.")
+          "Write the model whose weights cannot write along the refusal carrier, or the directions"
+              + " of --basis, as a Hugging Face folder.")
   private Path export;
 
   @Option(
@@ -103,6 +128,13 @@ final class GeometryIntervene implements Runnable {
       throw HoldfastException.usage(
           "--deepest is a share in (0, 1], --max-kl positive, --random at least 1");
     }
+    if (basis != null && inversion != null) {
+      throw HoldfastException.usage(
+          "--inversion: compares the carriers that prompts show; leave it out, or --basis");
+    }
+    if (basis == null && (layer != null || vector != null)) {
+      throw HoldfastException.usage("%s: is for --basis", layer != null ? "--layer" : "--vector");
+    }
     var prompts = study.read();
     var settings =
         new InterventionStudy.Settings(
@@ -112,9 +144,10 @@ final class GeometryIntervene implements Runnable {
             sweepLayers,
             Optional.ofNullable(inversion),
             study.seed());
-    var work = new InterventionStudy(EvalSuite.load(suite), settings);
+    var cases = EvalSuite.load(suite);
     try (var decoder = model.load();
         var chat = ChatTokenizer.load(model.folder())) {
+      var work = new InterventionStudy(cases, settings, fitted(decoder));
       var observed =
           Observed.of(
               decoder,
@@ -136,6 +169,13 @@ final class GeometryIntervene implements Runnable {
         save(result.json());
       }
     }
+  }
+
+  private Optional<FittedDirections> fitted(Decoder decoder) {
+    int depth = decoder.architecture().depth();
+    var part = new FittedDirections.Part(Optional.ofNullable(layer), Optional.ofNullable(vector));
+    return Optional.ofNullable(basis)
+        .map(file -> FittedDirections.read(file, model.hash(), depth, part));
   }
 
   private void save(ObjectNode json) {

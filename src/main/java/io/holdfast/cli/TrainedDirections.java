@@ -24,7 +24,6 @@ import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
 import java.util.function.Predicate;
-import java.util.stream.IntStream;
 import picocli.CommandLine.Option;
 
 /** {@code --method trained}: directions found by gradient descent, beside the mean difference. */
@@ -168,7 +167,7 @@ final class TrainedDirections {
                 all.add(
                     judged
                         .judge()
-                        .judge(name, chosen.layer(), new Carrier(scaled(unit, carrier.norm())))));
+                        .judge(name, chosen.layer(), new Carrier(unit).times(carrier.norm()))));
     return new Found(result.basis(), all, about(chosen, carrier, rows.size(), settings, result));
   }
 
@@ -193,10 +192,6 @@ final class TrainedDirections {
       named.put("trained axis", new Carrier(axis).unit());
     }
     return named;
-  }
-
-  private static double[] scaled(double[] unit, double length) {
-    return IntStream.range(0, unit.length).mapToDouble(i -> length * unit[i]).toArray();
   }
 
   private ObjectNode about(

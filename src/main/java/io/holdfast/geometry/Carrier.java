@@ -58,6 +58,11 @@ public record Carrier(double[] vector) {
     return Vectors.scaled(vector, 1 / norm);
   }
 
+  /** The same direction, so many times as long. */
+  public Carrier times(double factor) {
+    return new Carrier(Vectors.scaled(vector, factor));
+  }
+
   /** Cosine of the angle to another carrier, in [-1, 1]. */
   public double cosine(Carrier other) {
     return Math.clamp(Vectors.dot(unit(), other.unit()), -1, 1);

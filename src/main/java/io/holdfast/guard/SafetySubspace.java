@@ -221,18 +221,34 @@ public final class SafetySubspace implements AutoCloseable {
       var scales = new TreeMap<Integer, Double>();
       var benignMeans = new TreeMap<Integer, double[]>();
       for (var name : tensors.names()) {
+        if (!name.matches("(layer|benign)[.]\\d{1,9}")) {
+          throw HoldfastException.input(
+              "%s: no subspace has a tensor '%s'; make the file anew with holdfast geometry fit",
+              file, name);
+        }
         int layer = Integer.parseInt(name.substring(name.indexOf('.') + 1));
         if (name.startsWith("benign.")) {
           benignMeans.put(layer, vector(tensors.get(name)));
           continue;
         }
         bases.put(layer, values(tensors.get(name)));
-        scales.put(layer, Double.parseDouble(metadata.get("scale." + layer)));
+        scales.put(layer, scale(metadata, layer, file));
         checkOrthonormal(bases.get(layer), file, name);
       }
       var subspace = new SafetySubspace(bases, scales, modelHash);
       subspace.benignMeans.putAll(benignMeans);
       return subspace;
+    }
+  }
+
+  private static double scale(Map<String, String> metadata, int layer, Path file) {
+    var key = "scale." + layer;
+    try {
+      return Double.parseDouble(metadata.getOrDefault(key, ""));
+    } catch (NumberFormatException e) {
+      throw HoldfastException.input(
+          "%s: its metadata has no number under %s; make it anew with holdfast geometry fit",
+          file, key);
     }
   }
 

@@ -33,7 +33,9 @@ public record Condition(
     /** Harmfulness without its part along refusal. */
     H_ALONE("h perp r"),
     /** Refusal without its part along harmfulness. */
-    R_ALONE("r perp h");
+    R_ALONE("r perp h"),
+    /** What a file of directions holds. */
+    BASIS("basis");
 
     private final String title;
 
@@ -64,6 +66,11 @@ public record Condition(
     WRONG_LAYER,
     /** The difference of the same classes at the other position, as long as the carrier. */
     WRONG_POSITION
+  }
+
+  /** Whether it takes away what it is about. */
+  boolean removes() {
+    return method != Method.ADD || coefficient < 0;
   }
 
   /** The real thing. */

@@ -35,10 +35,16 @@ final class Effects {
    *
    * @param modes the carriers that both are tried with
    * @param random random directions a control
+   * @param controls beside them
    * @param coefficients doses of the chosen addition, and of the removal where it is one
    * @param layers of the sweep; empty for the chosen one alone
    */
-  record Plan(List<Mode> modes, int random, List<Double> coefficients, List<Integer> layers) {}
+  record Plan(
+      List<Mode> modes,
+      int random,
+      List<Control> controls,
+      List<Double> coefficients,
+      List<Integer> layers) {}
 
   /** All conditions of a plan, each once, the chosen ones first. */
   static List<Condition> conditions(Selection selection, Plan plan) {
@@ -52,8 +58,7 @@ final class Effects {
           all.add(chosen.with(Control.MATCHED, i));
         }
       }
-      all.add(chosen.with(Control.WRONG_LAYER, 0));
-      all.add(chosen.with(Control.WRONG_POSITION, 0));
+      plan.controls().forEach(control -> all.add(chosen.with(control, 0)));
       plan.modes().forEach(mode -> all.add(chosen.with(mode)));
     }
     all.addAll(selection.removals());

@@ -1,7 +1,6 @@
 package io.holdfast.cli.study;
 
 import com.fasterxml.jackson.databind.node.ObjectNode;
-import io.holdfast.cli.study.Condition.Mode;
 import io.holdfast.eval.EvalSuite;
 import io.holdfast.geometry.Basis;
 import io.holdfast.geometry.LatentGuard;
@@ -20,17 +19,19 @@ import java.util.function.IntFunction;
 import java.util.stream.IntStream;
 
 /**
- * What interventions on one model's carriers do to its behaviour: a removal and an addition are
- * chosen on the prompts of the study, then run on a suite beside their controls.
+ * What interventions in one model do to its behaviour: a removal and an addition are chosen on the
+ * prompts of the study, then run on a suite beside their controls.
  *
  * @param suite that effects are measured with
  * @param settings what is tried
+ * @param fitted directions of a file; without them the carriers that the prompts show are taken
  */
-public record InterventionStudy(EvalSuite suite, Settings settings) {
+public record InterventionStudy(
+    EvalSuite suite, Settings settings, Optional<FittedDirections> fitted) {
   /**
    * What is tried.
    *
-   * @param limits what a removal may cost, and how near the output carriers are taken
+   * @param limits what a removal may cost, and how near the output directions are taken
    * @param random random directions a control
    * @param coefficients of the dose sweep
    * @param sweepLayers whether both are tried at every layer
@@ -56,14 +57,17 @@ public record InterventionStudy(EvalSuite suite, Settings settings) {
       Observed observed,
       Progress.Style style) {
     Measurement.requireEnough(observed.states(), 1);
-    var bench = new Workbench(model, observed, chat.promptSuffix().length, settings.seed());
+    var directions = directions(model, observed);
+    int suffix = chat.promptSuffix().length;
+    var bench = new Workbench(model, observed, directions, suffix, settings.seed());
     var selection = Selection.of(bench, settings.limits());
     var plan =
         new Effects.Plan(
-            List.of(Mode.H, Mode.BOTH, Mode.H_ALONE, Mode.R_ALONE),
+            directions.others(),
             settings.random(),
+            bench.controls(),
             settings.coefficients(),
-            settings.sweepLayers() ? bench.layers() : List.of());
+            settings.sweepLayers() ? directions.layers() : List.of());
     var conditions = Effects.conditions(selection, plan);
     var effects = new Effects(bench, chat, suite);
     var rows = new ArrayList<Effect>();
@@ -82,6 +86,7 @@ public record InterventionStudy(EvalSuite suite, Settings settings) {
     json.setAll(StudyFiles.json(observed));
     json.set("flags", StudyFiles.strings(flags));
     json.set("latent_guard", guard(observed));
+    fitted.ifPresent(file -> json.set("basis", file.json()));
     json.set("selection", StudyFiles.json(selection));
     var array = json.putArray("effects");
     rows.forEach(row -> array.add(StudyFiles.json(row)));
@@ -97,7 +102,13 @@ public record InterventionStudy(EvalSuite suite, Settings settings) {
         json,
         new Table(Effect.HEAD, rows.stream().map(Effect::cells).toList()),
         flags,
-        bench.exported(Mode.R, selection.removal().condition().layer()));
+        directions.subspace(directions.refusal(), selection.removal().condition().layer()));
+  }
+
+  private Directions directions(Decoder model, Observed observed) {
+    return fitted
+        .map(Directions.class::cast)
+        .orElseGet(() -> Carriers.of(observed.states(), model.architecture().depth()));
   }
 
   /**
@@ -105,17 +116,17 @@ public record InterventionStudy(EvalSuite suite, Settings settings) {
    * prompt at zero, which need not be on the side of answered prompts.
    */
   private static String explanation(Workbench bench, Selection selection) {
-    var states = bench.observed().states();
     int layer = selection.removal().condition().layer();
-    int[] all = states.labels().all();
-    double[] unit = states.refusal(layer, all).unit();
+    var directions = bench.directions();
+    double[] unit = directions.carrier(directions.refusal(), layer).unit();
     double refused = along(bench, layer, Reply.REFUSED, unit);
     double complied = along(bench, layer, Reply.COMPLIED, unit);
     boolean answers = Math.abs(complied) <= Math.abs(refused);
     return String.format(
         Locale.ROOT,
-        "along the refusal carrier of layer %d refused prompts stand at %.1f and answered ones at"
-            + " %.1f: zero, where ablation puts them all, is nearer the %s ones",
+        "along %s of layer %d refused prompts stand at %.1f and answered ones at %.1f: zero,"
+            + " where ablation puts them all, is nearer the %s ones",
+        directions.title(),
         layer,
         refused,
         complied,

@@ -141,7 +141,8 @@ public final class Protocol {
             i.sweepLayers(),
             i.inversion(),
             config.seed());
-    var study = new InterventionStudy(context.measures().suite().orElseThrow(), settings);
+    var suite = context.measures().suite().orElseThrow();
+    var study = new InterventionStudy(suite, settings, Optional.empty());
     return context.with(
         checkpoint,
         "intervene-" + checkpoint.name(),

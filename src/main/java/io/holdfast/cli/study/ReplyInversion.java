@@ -42,7 +42,10 @@ record ReplyInversion(double coefficient) {
               mode == null
                   ? Tap.NONE
                   : List.of(
-                      Intervention.adding(bench.scaled(mode, layer, coefficient), layer, reach));
+                      Intervention.adding(
+                          bench.directions().carrier(mode, layer).times(coefficient).vector(),
+                          layer,
+                          reach));
           var greedy = Generation.greedy(LONGEST, chat.tokenizer().endOfText());
           int certainly = 0;
           int no = 0;

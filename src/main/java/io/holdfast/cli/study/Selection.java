@@ -2,7 +2,6 @@ package io.holdfast.cli.study;
 
 import io.holdfast.HoldfastException;
 import io.holdfast.cli.study.Condition.Method;
-import io.holdfast.cli.study.Condition.Mode;
 import io.holdfast.geometry.Quadrants.Reply;
 import io.holdfast.geometry.Reach;
 import io.holdfast.geometry.RefusalTrial;
@@ -26,8 +25,6 @@ import java.util.List;
  */
 record Selection(
     List<Candidate> candidates, Candidate removal, Candidate addition, List<String> flags) {
-  private static final List<Double> DOSES = List.of(1.0, 1.5, 2.0);
-
   /** Refusal score of a prompt that is refused in 95 of 100 draws. */
   private static final double SURE = Math.log(.95 / .05);
 
@@ -52,37 +49,23 @@ record Selection(
    * @param benign what answered benign prompts get: their score is the paper's induce, and high is
    *     what an addition wants
    */
-  record Candidate(Condition condition, boolean removes, Effect harmful, Effect benign) {}
+  record Candidate(Condition condition, Effect harmful, Effect benign) {
+    /** Whether it is a removal and no addition. */
+    boolean removes() {
+      return condition.removes();
+    }
+  }
 
   /**
-   * Tries the methods at every layer.
+   * Tries what the directions offer.
    *
-   * @param limits what a removal may cost, and how near the output carriers are taken
+   * @param limits what a removal may cost, and how near the output directions are taken
    * @throws HoldfastException if no layer is left
    */
   static Selection of(Workbench bench, Limits limits) {
-    int depth = bench.decoder().architecture().depth();
-    var layers = bench.layers().stream().filter(l -> !limits.late(l, depth)).toList();
-    if (layers.isEmpty()) {
-      throw HoldfastException.usage(
-          "deepest: the first %s of %d blocks hold no layer with a carrier; take more of them",
-          limits.depth(), depth);
-    }
     var scorer = Scorer.of(bench);
-    var candidates = new ArrayList<Candidate>();
-    for (var tokens : List.of(Reach.Tokens.ALL, Reach.Tokens.TEMPLATE)) {
-      candidates.add(
-          scorer.score(Condition.of(Mode.R, Method.CENTRE, tokens, layers.getLast(), 1), true));
-      for (int layer : layers) {
-        candidates.add(scorer.score(Condition.of(Mode.R, Method.ABLATE, tokens, layer, 1), true));
-        for (double dose : DOSES) {
-          candidates.add(
-              scorer.score(Condition.of(Mode.R, Method.ADD, tokens, layer, -dose), true));
-          candidates.add(
-              scorer.score(Condition.of(Mode.R, Method.ADD, tokens, layer, dose), false));
-        }
-      }
-    }
+    var candidates =
+        bench.directions().tried(limits, bench.depth()).stream().map(scorer::score).toList();
     var flags = new ArrayList<String>();
     var removals = candidates.stream().filter(Candidate::removes).toList();
     var fit =
@@ -100,7 +83,7 @@ record Selection(
     if (addition.benign().score() < SURE) {
       flags.add("no addition makes refusals of benign prompts all but certain");
     }
-    return new Selection(List.copyOf(candidates), removal, addition, List.copyOf(flags));
+    return new Selection(candidates, removal, addition, List.copyOf(flags));
   }
 
   /** The best removal of each method and reach, the one chosen among them. */
@@ -137,10 +120,9 @@ record Selection(
               observed.begun(false, Reply.COMPLIED, PROMPTS, ANSWER)));
     }
 
-    Candidate score(Condition condition, boolean removes) {
+    Candidate score(Condition condition) {
       var intervention = bench.make(condition);
-      return new Candidate(
-          condition, removes, trial.harmful(intervention), trial.benign(intervention));
+      return new Candidate(condition, trial.harmful(intervention), trial.benign(intervention));
     }
   }
 }

@@ -1,28 +1,26 @@
 package io.holdfast.cli.study;
 
 import io.holdfast.cli.study.Condition.Control;
-import io.holdfast.cli.study.Condition.Method;
-import io.holdfast.cli.study.Condition.Mode;
 import io.holdfast.data.Example;
 import io.holdfast.geometry.Basis;
 import io.holdfast.geometry.Carrier;
 import io.holdfast.geometry.Intervention;
-import io.holdfast.geometry.LabelledStates;
 import io.holdfast.geometry.PromptActivations;
 import io.holdfast.geometry.Quadrants.Reply;
 import io.holdfast.geometry.Reach;
 import io.holdfast.model.Decoder;
+import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
 import java.util.SortedMap;
 import java.util.TreeMap;
-import java.util.function.IntFunction;
 import java.util.stream.IntStream;
 
-/** Makes interventions from the carriers that a model's own states show. */
+/** Makes interventions in a model, and their controls, from directions. */
 final class Workbench {
   private final Decoder decoder;
   private final Observed observed;
+  private final Directions directions;
   private final int suffix;
   private final long seed;
   private SortedMap<Integer, double[][]> centres;
@@ -30,12 +28,14 @@ final class Workbench {
   /**
    * A workbench.
    *
+   * @param directions that are removed and added
    * @param suffix tokens of the template after the instruction
    * @param seed of random controls
    */
-  Workbench(Decoder decoder, Observed observed, int suffix, long seed) {
+  Workbench(Decoder decoder, Observed observed, Directions directions, int suffix, long seed) {
     this.decoder = decoder;
     this.observed = observed;
+    this.directions = directions;
     this.suffix = suffix;
     this.seed = seed;
   }
@@ -50,17 +50,26 @@ final class Workbench {
     return observed;
   }
 
-  /** Layers with a carrier, which the embedding has none of. */
-  List<Integer> layers() {
-    return states().layers().stream().filter(l -> l > 0 && l < depth()).toList();
+  /** What is removed and added. */
+  Directions directions() {
+    return directions;
   }
 
-  private int depth() {
+  /** Controls that these directions have beside random ones. */
+  List<Control> controls() {
+    var controls = new ArrayList<Control>();
+    if (directions.layers().size() > 1) {
+      controls.add(Control.WRONG_LAYER);
+    }
+    if (directions.misread().isPresent()) {
+      controls.add(Control.WRONG_POSITION);
+    }
+    return controls;
+  }
+
+  /** Blocks of the model. */
+  int depth() {
     return decoder.architecture().depth();
-  }
-
-  private LabelledStates states() {
-    return observed.states();
   }
 
   /** The intervention of a condition. */
@@ -71,10 +80,9 @@ final class Workbench {
             ? farthest(condition.layer())
             : condition.layer();
     return switch (condition.method()) {
-      case ADD -> {
-        double[] vector = scaled(vector(condition, layer), condition.coefficient());
-        yield Intervention.adding(vector, condition.layer(), reach);
-      }
+      case ADD ->
+          Intervention.adding(
+              carrier(condition).times(condition.coefficient()).vector(), condition.layer(), reach);
       case ABLATE -> {
         var subspace = subspace(condition, layer);
         yield condition.control() == Control.MATCHED
@@ -86,38 +94,34 @@ final class Workbench {
     };
   }
 
-  /** The carrier or what stands in for it, with its length. */
-  private double[] vector(Condition condition, int layer) {
-    double[] vector = carrier(condition.mode(), layer, false);
-    return switch (condition.control()) {
-      case NONE, WRONG_LAYER -> scaled(vector, length(condition, vector) / norm(vector));
-      case RANDOM, MATCHED -> scaled(random(1, condition.draw()).vectors()[0], norm(vector));
-      case WRONG_POSITION -> {
-        double[] wrong = carrier(condition.mode(), layer, true);
-        yield scaled(wrong, norm(vector) / norm(wrong));
-      }
-    };
-  }
-
-  /** As long as the layer's own: what is wrong about a wrong layer is its direction alone. */
-  private double length(Condition condition, double[] vector) {
-    return condition.control() == Control.WRONG_LAYER
-        ? norm(carrier(condition.mode(), condition.layer(), false))
-        : norm(vector);
+  /** What is added, or what stands in for it with its length: only the direction is wrong. */
+  private Carrier carrier(Condition condition) {
+    var mode = condition.mode();
+    var own = directions.carrier(mode, condition.layer());
+    var other =
+        switch (condition.control()) {
+          case NONE -> own;
+          case WRONG_LAYER -> directions.carrier(mode, farthest(condition.layer()));
+          case WRONG_POSITION -> misread().carrier(mode, condition.layer());
+          case RANDOM, MATCHED -> new Carrier(random(1, condition.draw()).vectors()[0]);
+        };
+    return other.times(own.norm() / other.norm());
   }
 
   private Basis subspace(Condition condition, int layer) {
-    if (condition.control() == Control.RANDOM) {
-      return random(condition.mode() == Mode.BOTH ? 2 : 1, condition.draw());
-    }
-    boolean wrong = condition.control() == Control.WRONG_POSITION;
-    return condition.mode() == Mode.BOTH
-        ? Basis.span(List.of(carrier(Mode.R, layer, wrong), carrier(Mode.H, layer, wrong)))
-        : Basis.span(List.of(carrier(condition.mode(), layer, wrong)));
+    var source = condition.control() == Control.WRONG_POSITION ? misread() : directions;
+    var subspace = source.subspace(condition.mode(), layer);
+    return condition.control() == Control.RANDOM
+        ? random(subspace.rank(), condition.draw())
+        : subspace;
+  }
+
+  private Directions misread() {
+    return directions.misread().orElseThrow();
   }
 
   private Basis random(int rank, int draw) {
-    return Basis.random(states().width(), rank, seed + 7919L * draw);
+    return Basis.random(decoder.architecture().hidden(), rank, seed + 7919L * draw);
   }
 
   private Intervention centring(Condition condition, Reach reach) {
@@ -126,7 +130,7 @@ final class Workbench {
     var at = new TreeMap<Integer, double[][]>();
     var means = centres();
     boolean template = condition.tokens() == Reach.Tokens.TEMPLATE;
-    for (int slot : layers()) {
+    for (int slot : directions.layers()) {
       int source = condition.control() == Control.WRONG_LAYER ? farthest(slot) : slot;
       var subspace = subspace(condition, source);
       read.put(slot, subspace);
@@ -145,75 +149,30 @@ final class Workbench {
   private SortedMap<Integer, double[][]> centres() {
     if (centres == null) {
       centres = new TreeMap<>();
-      layers().forEach(layer -> centres.put(layer, new double[suffix][]));
+      var layers = directions.layers();
+      layers.forEach(layer -> centres.put(layer, new double[suffix][]));
       int[] rows =
           IntStream.concat(
-                  IntStream.of(states().labels().cell(true, Reply.COMPLIED)),
-                  IntStream.of(states().labels().cell(false, Reply.COMPLIED)))
+                  IntStream.of(observed.states().labels().cell(true, Reply.COMPLIED)),
+                  IntStream.of(observed.states().labels().cell(false, Reply.COMPLIED)))
               .toArray();
       var answered = IntStream.of(rows).mapToObj(observed.prompts()::get).toList();
       for (int token = 0; token < suffix; token++) {
         int back = suffix - 1 - token;
         var found =
             PromptActivations.capture(
-                decoder, answered, layers(), (Example prompt) -> prompt.promptEnd() - back);
-        for (int layer : layers()) {
-          centres.get(layer)[token] = mean(found.at(layer));
+                decoder, answered, layers, (Example prompt) -> prompt.promptEnd() - back);
+        for (int layer : layers) {
+          centres.get(layer)[token] = Carrier.mean(found.at(layer));
         }
       }
     }
     return centres;
   }
 
-  private static double[] mean(double[][] rows) {
-    var mean = new double[rows[0].length];
-    for (double[] row : rows) {
-      for (int i = 0; i < mean.length; i++) {
-        mean[i] += row[i] / rows.length;
-      }
-    }
-    return mean;
-  }
-
-  /** A carrier with its length; at the wrong position the same classes, read at the other token. */
-  private double[] carrier(Mode mode, int layer, boolean wrong) {
-    IntFunction<Carrier> harm = l -> wrong ? states().harmAtEnd(l) : states().harm(l, all());
-    IntFunction<Carrier> refusal =
-        l -> wrong ? states().refusalAtInstruction(l) : states().refusal(l, all());
-    double[] h = harm.apply(layer).vector();
-    double[] r = refusal.apply(layer).vector();
-    return switch (mode) {
-      case H -> h;
-      case R -> r;
-      case BOTH -> IntStream.range(0, h.length).mapToDouble(i -> h[i] + r[i]).toArray();
-      case H_ALONE -> Basis.span(List.of(r)).reject(h);
-      case R_ALONE -> Basis.span(List.of(h)).reject(r);
-    };
-  }
-
-  /** A carrier times a coefficient. */
-  double[] scaled(Mode mode, int layer, double coefficient) {
-    return scaled(carrier(mode, layer, false), coefficient);
-  }
-
-  private int[] all() {
-    return states().labels().all();
-  }
-
   private int farthest(int layer) {
-    return layers().stream().max(Comparator.comparing(l -> Math.abs(l - layer))).orElseThrow();
-  }
-
-  private static double norm(double[] vector) {
-    return new Carrier(vector).norm();
-  }
-
-  private static double[] scaled(double[] vector, double factor) {
-    return IntStream.range(0, vector.length).mapToDouble(i -> factor * vector[i]).toArray();
-  }
-
-  /** The subspace whose writers an export makes silent. */
-  Basis exported(Mode mode, int layer) {
-    return subspace(Condition.of(mode, Method.ABLATE, Reach.Tokens.ALL, layer, 1), layer);
+    return directions.layers().stream()
+        .max(Comparator.comparing(l -> Math.abs(l - layer)))
+        .orElseThrow();
   }
 }
