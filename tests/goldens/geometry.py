@@ -17,11 +17,11 @@ For each model, in `tests/goldens/geometry/`:
                       `logits/<edit>`     [16, V]   logits after each prompt
 
 Edits: `none`; `ablate` (the direction, at every block input, attention and MLP output, all tokens);
-`ablate3` (the subspace); `template` (the direction, template tokens alone); `match` (as far, along
-the first axis); `add` (the difference at the slot, all tokens), `add-end` (half of it taken away at
-the last prompt token); `centre` (every later slot's own direction set to the benign mean, template
-tokens); `orthogonal` (no hooks: every writer's weights orthogonal to the direction, the head of a
-tied model kept).
+`ablate3` (the subspace); `template` (the direction, template tokens alone); `match` (the
+embedding and what attention and MLP add go as far along the first axis); `add` (the difference at the
+slot, all tokens), `add-end` (half of it taken away at the last prompt token); `centre` (every later
+slot's own direction set to the benign mean, template tokens); `orthogonal` (no hooks: every writer's
+weights orthogonal to the direction, the head of a tied model kept).
 
 `interference` in the .json of the plain models, of the first prompts as a task and the last as
 refusals, each prompt's last three tokens being its answer: `states`, the share of the task's gradient
@@ -219,7 +219,9 @@ def make(name, slot):
     record("ablate3")
     hooks.everywhere(at(model, -SUFFIX, 0, ablate))
     record("template")
-    hooks.everywhere(lambda h: h - (h @ r)[..., None] * axis)
+    move = lambda h: h - (h @ r)[..., None] * axis
+    hooks.inputs(0, move)
+    hooks.added(move)
     record("match")
     hooks.inputs(slot, lambda h: h + v)
     record("add")

@@ -164,18 +164,16 @@ class GeometryBasisTest {
     return x -> sum(x, times(factor, vector));
   }
 
-  /** Before each of the two blocks. */
+  /** Once, where the embedding enters the stream, and not before each block again. */
   private static UnaryOperator<double[]> moved(Basis read, Basis written) {
-    UnaryOperator<double[]> once =
-        x -> {
-          double[] along = read.coefficients(x);
-          var out = x;
-          for (int k = 0; k < along.length; k++) {
-            out = sum(out, times(-along[k], written.vectors()[k]));
-          }
-          return out;
-        };
-    return x -> once.apply(once.apply(x));
+    return x -> {
+      double[] along = read.coefficients(x);
+      var out = x;
+      for (int k = 0; k < along.length; k++) {
+        out = sum(out, times(-along[k], written.vectors()[k]));
+      }
+      return out;
+    };
   }
 
   private static Basis random(int rank, int draw) {

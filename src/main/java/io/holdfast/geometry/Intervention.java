@@ -23,18 +23,26 @@ public record Intervention(Map<Site, Edit> edits, Reach reach) implements Tap {
    * @param depth blocks of the model
    */
   public static Intervention ablating(Basis subspace, int depth, Reach reach) {
-    return moving(subspace, subspace, depth, reach);
+    return everywhere(rewrite(subspace, subspace), depth, reach);
   }
 
   /**
    * The control of an ablation whose changes are as large: what is read along one subspace is taken
-   * away along another of the same rank, so that each token moves as far, another way.
+   * away along another of the same rank, so that each token moves as far, another way. Whatever
+   * enters the stream is changed once, where it enters: it is still there to be read before every
+   * block, where ablation finds nothing more.
    */
   public static Intervention moving(Basis read, Basis written, int depth, Reach reach) {
-    return everywhere(
-        new Edit.Rewrite(read.vectors(), written.vectors(), new double[1][read.rank()]),
-        depth,
-        reach);
+    var all = everywhere(rewrite(read, written), depth, reach);
+    var edits = new HashMap<>(all.edits);
+    edits
+        .keySet()
+        .removeIf(site -> site.kind() == Site.Kind.BLOCK_INPUT && !site.equals(Site.residual(0)));
+    return new Intervention(edits, reach);
+  }
+
+  private static Edit rewrite(Basis read, Basis written) {
+    return new Edit.Rewrite(read.vectors(), written.vectors(), new double[1][read.rank()]);
   }
 
   /** One edit at the input of every block and of all that attention and MLP add. */
