@@ -8,7 +8,6 @@ import io.holdfast.data.Example;
 import io.holdfast.data.ExampleReader;
 import io.holdfast.guard.SafetySubspace;
 import io.holdfast.guard.SubspaceFit;
-import io.holdfast.kernels.KernelBackends;
 import io.holdfast.model.AdaptedDecoder;
 import io.holdfast.model.Decoder;
 import io.holdfast.model.ReftDecoder;
@@ -131,8 +130,7 @@ final class GeometryDrift implements Runnable {
               subspace(config, reference, classes),
               classes.refused(),
               classes.answered(),
-              task(config, chat),
-              KernelBackends.select(Optional.empty()))) {
+              task(config, chat))) {
         var last = List.<ObjectNode>of();
         for (var checkpoint : checkpoints) {
           last = new ArrayList<>();

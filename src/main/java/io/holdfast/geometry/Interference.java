@@ -6,11 +6,13 @@ import io.holdfast.model.Decoder;
 import io.holdfast.model.Site;
 import io.holdfast.model.Tap;
 import io.holdfast.model.Tokens;
+import io.holdfast.model.TrainingPass;
 import io.holdfast.torch.NoGrad;
 import io.holdfast.torch.Scope;
 import io.holdfast.torch.TensorOwner;
 import io.holdfast.torch.Tensors;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -26,6 +28,9 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
  * share {@code sum |P g|^2 / sum |g|^2} times {@code d/k}, which is 1 by chance.
  */
 public final class Interference {
+  /** Tokens of an answer whose logits exist at a time. */
+  private static final int PIECE = 128;
+
   private Interference() {}
 
   /**
@@ -130,7 +135,7 @@ public final class Interference {
   private static List<Tensor> byWeights(Decoder decoder, List<Example> rows, TensorOwner owner) {
     for (var row : rows) {
       try (var scope = Scope.open()) {
-        crossEntropy(decoder, row, Tap.NONE).backward();
+        backward(decoder, row, Tap.NONE);
       }
     }
     var gradients = new ArrayList<Tensor>();
@@ -160,7 +165,7 @@ public final class Interference {
     try (var scope = Scope.open();
         var kept = new TensorOwner()) {
       var seen = new HashMap<Integer, Tensor>();
-      crossEntropy(decoder, row, List.of(new Keeper(slots, seen, kept))).backward();
+      backward(decoder, row, List.of(new Keeper(slots, seen, kept)));
       var index = predicting(row);
       var gradients = new HashMap<Integer, double[][]>();
       seen.forEach(
@@ -170,14 +175,26 @@ public final class Interference {
     }
   }
 
-  /** The summed cross entropy of a row's answer. */
-  private static Tensor crossEntropy(Decoder decoder, Example row, List<Tap> taps) {
+  /**
+   * Takes the summed cross entropy of a row's answer back through the model, the head piece by
+   * piece, so that there are never logits of all tokens.
+   */
+  private static void backward(Decoder decoder, Example row, List<Tap> taps) {
     long[] ids = IntStream.of(row.ids()).asLongStream().toArray();
     long[] wanted = learnt(row).mapToLong(t -> row.ids()[t]).toArray();
     var tokens = Tokens.rightPadded(Tensors.of(ids, 1, ids.length));
     var hidden = decoder.forward(tokens, AdapterMode.ON, taps);
-    var logits = decoder.logits(hidden.select(0, 0).index_select(0, predicting(row)));
-    return logits.log_softmax(1).gather(1, Tensors.of(wanted, wanted.length, 1)).sum().neg();
+    var states = hidden.select(0, 0).index_select(0, predicting(row));
+    var top = states.detach().requires_grad_(true);
+    for (int from = 0; from < wanted.length; from += PIECE) {
+      try (var scope = Scope.open()) {
+        long[] labels = Arrays.copyOfRange(wanted, from, Math.min(from + PIECE, wanted.length));
+        var logits = decoder.logits(top.narrow(0, from, labels.length));
+        var index = Tensors.of(labels, labels.length, 1);
+        logits.log_softmax(1).gather(1, index).sum().neg().backward();
+      }
+    }
+    TrainingPass.backward(states, top.grad());
   }
 
   private static IntStream learnt(Example row) {
@@ -200,22 +217,19 @@ public final class Interference {
     return rows;
   }
 
-  /** Makes the embedding a leaf, so that what follows has gradients, and keeps those of slots. */
+  /** Keeps slots with their gradients; the graph begins at the first of them. */
   private record Keeper(List<Integer> slots, Map<Integer, Tensor> seen, TensorOwner owner)
       implements Tap {
     @Override
     public boolean wants(Site site) {
-      return site.kind() == Site.Kind.BLOCK_INPUT
-          && (site.layer() == 0 || slots.contains(site.layer()));
+      return site.kind() == Site.Kind.BLOCK_INPUT && slots.contains(site.layer());
     }
 
     @Override
     public Tensor at(Site site, Tensor hidden) {
-      var state = site.layer() == 0 ? hidden.detach().requires_grad_(true) : hidden;
-      if (slots.contains(site.layer())) {
-        state.retain_grad();
-        seen.put(site.layer(), owner.own(state));
-      }
+      var state = seen.isEmpty() ? hidden.detach().requires_grad_(true) : hidden;
+      state.retain_grad();
+      seen.put(site.layer(), owner.own(state));
       return state;
     }
   }

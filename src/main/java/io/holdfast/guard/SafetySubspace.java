@@ -113,6 +113,13 @@ public final class SafetySubspace implements AutoCloseable {
     return new Basis(vectors);
   }
 
+  /** The same at every slot. */
+  public SortedMap<Integer, Basis> directions() {
+    var all = new TreeMap<Integer, Basis>();
+    bases.keySet().forEach(layer -> all.put(layer, directions(layer)));
+    return all;
+  }
+
   /**
    * The mean state of benign prompts at their end.
    *

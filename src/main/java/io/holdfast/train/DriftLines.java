@@ -3,11 +3,12 @@ package io.holdfast.train;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.holdfast.data.Example;
+import io.holdfast.geometry.Interference;
 import io.holdfast.guard.RepresentationDrift;
 import io.holdfast.guard.SafetySubspace;
-import io.holdfast.kernels.Kernels;
 import io.holdfast.model.Decoder;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.List;
 
 /**
@@ -20,7 +21,6 @@ public final class DriftLines implements AutoCloseable {
   private final RepresentationDrift drift;
   private final SafetySubspace subspace;
   private final List<Example> task;
-  private final Kernels kernels;
 
   /**
    * A report on runs from one reference; it closes the subspace with itself.
@@ -32,24 +32,25 @@ public final class DriftLines implements AutoCloseable {
       SafetySubspace subspace,
       List<Example> harmful,
       List<Example> benign,
-      List<Example> task,
-      Kernels kernels) {
+      List<Example> task) {
     this.drift = new RepresentationDrift(reference, subspace, harmful, benign);
     this.subspace = subspace;
     this.task = task;
-    this.kernels = kernels;
   }
 
   /** The lines of one checkpoint; figures that are not finite are null. */
   public List<ObjectNode> of(Decoder checkpoint) {
-    var interference = task.isEmpty() ? null : Interference.of(checkpoint, task, subspace, kernels);
+    var interference =
+        task.isEmpty()
+            ? Collections.<Integer, Interference.Shares>emptyMap()
+            : Interference.of(checkpoint, task, subspace.directions());
     var lines = new ArrayList<ObjectNode>();
     for (var found : drift.of(checkpoint)) {
       var line = JSON.createObjectNode();
       line.put("position", found.position()).put("layer", found.layer());
       found.figures().forEach((name, value) -> put(line, name, value));
-      if (interference != null) {
-        put(line, "interference", interference.get(found.layer()));
+      if (!task.isEmpty()) {
+        put(line, "interference", interference.get(found.layer()).normalised());
       }
       lines.add(line);
     }

@@ -3,7 +3,6 @@ package io.holdfast.train;
 import io.holdfast.data.Example;
 import io.holdfast.guard.SafetySubspace;
 import io.holdfast.guard.SubspaceFit;
-import io.holdfast.kernels.Kernels;
 import io.holdfast.text.ChatTokenizer;
 import io.holdfast.train.config.TrainConfig;
 import java.util.List;
@@ -32,8 +31,7 @@ final class DriftWatch implements Watch {
       TunedModel model,
       String modelHash,
       ChatTokenizer chat,
-      List<Example> examples,
-      Kernels kernels) {
+      List<Example> examples) {
     return config
         .drift()
         .map(
@@ -54,8 +52,7 @@ final class DriftWatch implements Watch {
                                   reference, harmful, benign, all, settings.rank(), modelHash));
               var task = examples.subList(0, Math.min(settings.rows(), examples.size()));
               return new DriftWatch(
-                  new DriftLines(reference, subspace, harmful, benign, task, kernels),
-                  settings.every());
+                  new DriftLines(reference, subspace, harmful, benign, task), settings.every());
             });
   }
 

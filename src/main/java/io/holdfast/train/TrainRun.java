@@ -210,8 +210,7 @@ public final class TrainRun {
 
     private List<Watch> watches(TunedModel model, String modelHash) {
       var watches = new ArrayList<Watch>();
-      DriftWatch.of(config, model, modelHash, chat, read.examples(), kernels)
-          .ifPresent(watches::add);
+      DriftWatch.of(config, model, modelHash, chat, read.examples()).ifPresent(watches::add);
       geometry.ifPresent(
           of -> {
             var reference = model.reference().decoder();
