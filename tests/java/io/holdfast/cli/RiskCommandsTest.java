@@ -11,6 +11,7 @@ import io.holdfast.world.World;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterAll;
@@ -53,30 +54,11 @@ class RiskCommandsTest {
     var anchors = Anchors.draw(World.load(), 24, 1);
     var harmful = prompts("h.jsonl", anchors.harmful().stream().map(c -> c.user()));
     var benign = prompts("b.jsonl", anchors.benign().stream().map(c -> c.user()));
-    var file = folder.resolve("base.safetensors");
-    var fit =
-        Invocation.of(
-            "risk",
-            "fit",
-            "--model",
-            BASE.toString(),
-            "--harmful",
-            harmful.toString(),
-            "--benign",
-            benign.toString(),
-            "--layers",
-            "3,4",
-            "--positions",
-            "prompt_end",
-            "--folds",
-            "3",
-            "--shuffles",
-            "3",
-            "--output",
-            file.toString());
+    var options = "--layers 3,4 --positions prompt_end --folds 3 --shuffles 3".split(" ");
+    var fit = fit(harmful, benign, options);
     assertEquals(0, fit.exitCode(), fit.err());
     assertTrue(fit.out().contains("at layer") && fit.out().contains("AUROC"), fit.out());
-    var report = Goldens.json(folder.resolve("base.json"));
+    var report = Goldens.json(folder.resolve("predictor.json"));
     assertEquals("prompt_end", report.get("position").asText());
     assertEquals(64, report.get("model_sha256").asText().length());
     assertEquals(8, report.get("candidates").size());
@@ -91,39 +73,16 @@ class RiskCommandsTest {
             prompt(first),
             "{\"prompt\": \"%s\", \"completion\": \"Sure\", \"risk\": 7}"
                 .formatted(anchors.benign().getFirst().user()));
-    var score =
-        Invocation.of(
-            "risk",
-            "score",
-            "--predictor",
-            file.toString(),
-            "--model",
-            BASE.toString(),
-            "--input",
-            rows.toString(),
-            "--output",
-            folder.resolve("scored.jsonl").toString(),
-            "--quiet");
+    var predictor = List.of("--predictor", predictor().toString(), "--model", BASE.toString());
+    var scoredFile = folder.resolve("scored.jsonl");
+    var score = score(rows, predictor, "--output", scoredFile.toString());
     assertEquals(0, score.exitCode(), score.err());
-    var scored = Goldens.lines(folder.resolve("scored.jsonl"));
+    var scored = Goldens.lines(scoredFile);
     assertEquals(1, scored.getFirst().get("id").asInt());
     assertEquals("Sure", scored.getFirst().get("completion").asText());
     assertTrue(risk(scored, 0) > 0.5 && risk(scored, 2) < 0.5, scored.toString());
     assertEquals(risk(scored, 0), risk(scored, 1), 1e-5);
-    var hard =
-        Invocation.of(
-            "risk",
-            "score",
-            "--predictor",
-            file.toString(),
-            "--model",
-            BASE.toString(),
-            "--hard",
-            "--input",
-            rows.toString(),
-            "--column",
-            "danger",
-            "--quiet");
+    var hard = score(rows, predictor, "--hard", "--column", "danger");
     assertTrue(hard.out().lines().allMatch(line -> line.matches(".*\"danger\":[01]\\.0}")));
   }
 
@@ -162,9 +121,24 @@ class RiskCommandsTest {
                 "--benign",
                 benign.toString(),
                 "--output",
-                folder.resolve("p.safetensors").toString()),
+                predictor().toString()),
             Stream.of(more));
     return Invocation.of(all.toArray(String[]::new));
+  }
+
+  private Path predictor() {
+    return folder.resolve("predictor.safetensors");
+  }
+
+  private Invocation score(Path rows, List<String> by, String... more) {
+    var all = new ArrayList<>(List.of("risk", "score", "--input", rows.toString(), "--quiet"));
+    all.addAll(by);
+    all.addAll(List.of(more));
+    return Invocation.of(all.toArray(String[]::new));
+  }
+
+  private Invocation score(Path rows, Path critic, String... more) {
+    return score(rows, List.of("--critic", critic.toString()), more);
   }
 
   private Path critic(String mode, String... more) throws IOException {
@@ -180,15 +154,7 @@ class RiskCommandsTest {
 
   @Test
   void aCriticWritesRowsWithTheirRisk() throws IOException {
-    var done =
-        Invocation.of(
-            "risk",
-            "score",
-            "--critic",
-            critic("cli").toString(),
-            "--input",
-            rows().toString(),
-            "--quiet");
+    var done = score(rows(), critic("cli"));
     assertEquals(0, done.exitCode(), done.err());
     assertEquals(
         """
@@ -197,37 +163,16 @@ class RiskCommandsTest {
         """,
         done.out());
     assertTrue(done.err().contains("critic: 2 rows, 0 from the cache, 0 failed"), done.err());
-    var again =
-        Invocation.of(
-            "risk",
-            "score",
-            "--critic",
-            critic("cli").toString(),
-            "--input",
-            rows().toString(),
-            "--quiet");
+    var again = score(rows(), critic("cli"));
     assertEquals(done.out(), again.out());
     assertEquals(2, judge.requests("cli"));
   }
 
   @Test
   void whatFailsIsRiskOneAndMayFailTheCommand() throws IOException {
-    var rows = rows().toString();
     var output = folder.resolve("scored.jsonl");
-    var seven = critic("seven").toString();
-    var done =
-        Invocation.of(
-            "risk",
-            "score",
-            "--critic",
-            seven,
-            "--input",
-            rows,
-            "--output",
-            output.toString(),
-            "--quiet",
-            "--fail-if",
-            "failed>0.1");
+    var options = List.of("--output", output.toString(), "--fail-if", "failed>0.1");
+    var done = score(rows(), critic("seven"), options.toArray(String[]::new));
     assertEquals(6, done.exitCode(), done.err());
     assertTrue(done.err().contains("2 failed and count as risk 1 (2 nonsense"), done.err());
     for (var row : Goldens.lines(output)) {
@@ -238,16 +183,12 @@ class RiskCommandsTest {
 
   @Test
   void mistakesOfACriticAreNamed() throws IOException {
-    var rows = rows().toString();
-    var neither = Invocation.of("risk", "score", "--input", rows);
+    var neither = score(rows(), List.of());
     assertEquals(2, neither.exitCode());
-    var unknown = critic("ok", "rubrik: mine.txt").toString();
-    var wrong = Invocation.of("risk", "score", "--critic", unknown, "--input", rows);
+    var wrong = score(rows(), critic("ok", "rubrik: mine.txt"));
     assertEquals(2, wrong.exitCode());
     assertTrue(wrong.err().contains("unknown key 'rubrik' (did you mean 'rubric'?)"), wrong.err());
-    var tokens = write("tokens.jsonl", "{\"tokens\": [5, 6]}").toString();
-    var ids =
-        Invocation.of("risk", "score", "--critic", critic("ok").toString(), "--input", tokens);
+    var ids = score(write("tokens.jsonl", "{\"tokens\": [5, 6]}"), critic("ok"));
     assertEquals(3, ids.exitCode());
     assertTrue(ids.err().contains("tokens.jsonl:1: a critic reads text"), ids.err());
   }
@@ -255,9 +196,7 @@ class RiskCommandsTest {
   /** A model that never learnt to judge talks nonsense, which is high risk. */
   @Test
   void aModelInAFolderMayBeTheCritic() throws IOException {
-    var critic = write("local.yaml", "model: " + BASE, "max_tokens: 12").toString();
-    var done =
-        Invocation.of("risk", "score", "--critic", critic, "--input", rows().toString(), "--quiet");
+    var done = score(rows(), write("local.yaml", "model: " + BASE, "max_tokens: 12"));
     assertEquals(0, done.exitCode(), done.err());
     assertEquals(2, done.out().lines().filter(line -> line.contains("\"risk\":1.0")).count());
     assertTrue(done.err().contains("2 nonsense"), done.err());

@@ -9,14 +9,9 @@ import com.fasterxml.jackson.databind.JsonNode;
 import io.holdfast.ExitCode;
 import io.holdfast.Goldens;
 import io.holdfast.HoldfastException;
-import io.holdfast.checkpoint.AtomicFolder;
-import io.holdfast.cli.Holdfast;
-import java.io.PrintWriter;
-import java.io.StringWriter;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.stream.IntStream;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -26,85 +21,42 @@ import org.junit.jupiter.params.provider.ValueSource;
 /** What a run says of its geometry while it trains is what a trajectory finds afterwards. */
 class LiveGeometryTest {
   @TempDir Path folder;
-  private TinyRun run;
+  private WatchedRun run;
 
   @BeforeEach
   void model() {
-    run = TinyRun.in(folder);
-    for (var kind : List.of("red", "blue")) {
-      run.write(
-          kind + ".jsonl",
-          IntStream.range(0, 8)
-              .mapToObj(i -> "{\"prompt\": \"%s %d, please\"}".formatted(kind, i * i))
-              .toList());
-    }
-  }
-
-  private List<String> settings(boolean live) {
-    var settings =
-        new ArrayList<>(
+    run =
+        WatchedRun.in(
+            folder,
+            "geometry.jsonl",
             List.of(
-                "data.train=[" + folder.resolve("chats.jsonl") + "]",
-                "steps=4",
-                "schedule.decay=constant",
-                "checkpoint={every: 2, keep: 9}"));
-    if (live) {
-      settings.add("geometry.every=2");
-      settings.add("geometry.prompts.harmful=" + folder.resolve("red.jsonl"));
-      settings.add("geometry.prompts.benign=" + folder.resolve("blue.jsonl"));
-      settings.add("geometry.prompts.max_new_tokens=3");
-      settings.add("geometry.prompts.refusal_tokens=[5, 6]");
-      settings.add("geometry.measures.rank=2");
-      settings.add("geometry.measures.draws=20");
-      settings.add("geometry.measures.task=" + folder.resolve("chats.jsonl"));
-    }
-    return settings;
-  }
-
-  private Path train(String name, boolean live, String... more) {
-    return train(name, live, false, more);
-  }
-
-  private Path train(String name, boolean live, boolean resume, String... more) {
-    var settings = settings(live);
-    settings.addAll(List.of(more));
-    var config = run.config(name, settings.toArray(String[]::new));
-    var yaml = run.write(name + ".yaml", List.of(config.toYaml())).toString();
-    if (resume) {
-      holdfast("train", "--quiet", yaml, "--resume");
-    } else {
-      holdfast("train", "--quiet", yaml);
-    }
-    return run.output(name);
-  }
-
-  private static void holdfast(String... arguments) {
-    var err = new StringWriter();
-    int code = Holdfast.run(new PrintWriter(new StringWriter()), new PrintWriter(err), arguments);
-    assertEquals(0, code, err.toString());
-  }
-
-  private static List<JsonNode> lines(Path output) {
-    return Goldens.lines(output.resolve("geometry.jsonl"));
+                "geometry.every=2",
+                "geometry.prompts.harmful=" + folder.resolve("harmful.jsonl"),
+                "geometry.prompts.benign=" + folder.resolve("benign.jsonl"),
+                "geometry.prompts.max_new_tokens=3",
+                "geometry.prompts.refusal_tokens=[5, 6]",
+                "geometry.measures.rank=2",
+                "geometry.measures.draws=20",
+                "geometry.measures.task=" + folder.resolve("chats.jsonl")));
   }
 
   @ParameterizedTest
   @ValueSource(strings = {"tune=full", "tune={lora: {rank: 2}}"})
   void theLineOfAStepIsThatOfItsCheckpoint(String tune) {
-    var output = train("live", true, tune);
+    var output = run.train("live", true, tune);
     var found = folder.resolve("trajectory");
-    holdfast(
+    WatchedRun.command(
         "geometry",
         "trajectory",
         "--quiet",
         "--model",
-        run.model().toString(),
+        run.tiny().model().toString(),
         "--run",
         output.toString(),
         "--harmful",
-        folder.resolve("red.jsonl").toString(),
+        folder.resolve("harmful.jsonl").toString(),
         "--benign",
-        folder.resolve("blue.jsonl").toString(),
+        folder.resolve("benign.jsonl").toString(),
         "--max-new-tokens",
         "3",
         "--refusal-tokens",
@@ -118,7 +70,7 @@ class LiveGeometryTest {
         "--output",
         found.toString());
     var points = Goldens.json(found.resolve("trajectory.json")).get("checkpoints");
-    var live = lines(output);
+    var live = run.seen(output);
     assertEquals(3, points.size());
     assertEquals(3, live.size());
     for (int i = 0; i < 3; i++) {
@@ -175,40 +127,23 @@ class LiveGeometryTest {
 
   @Test
   void aMeasuredRunIsThatOfOneThatIsNot() {
-    var file = "checkpoints/step-4/model.safetensors";
-    assertEquals(
-        TinyRun.bits(train("plain", false).resolve(file)),
-        TinyRun.bits(train("measured", true).resolve(file)));
+    run.assertLookingChangesNothing();
   }
 
-  /** Killed before the last checkpoint, and killed between a checkpoint and its line. */
   @Test
   void aResumedRunHasEveryLineOnce() {
-    var whole = lines(train("whole", true));
-    var output = train("parts", true);
-    AtomicFolder.delete(output.resolve("checkpoints/step-4"));
-    train("parts", true, true);
-    assertEquals(whole, lines(output));
-    run.write(
-        "parts/geometry.jsonl", whole.subList(0, 2).stream().map(JsonNode::toString).toList());
-    train("parts", true, true);
-    assertEquals(whole, lines(output));
+    run.assertAResumedRunHasEveryLineOnce(3);
   }
 
   @Test
   void whatIsWrongIsFoundBeforeTraining() {
-    var settings = settings(true);
-    settings.add("geometry.prompts.benign=nowhere.jsonl");
-    var missing = run.config("none", settings.toArray(String[]::new));
+    var missing = run.config("none", true, "geometry.prompts.benign=nowhere.jsonl");
     var error = assertThrows(HoldfastException.class, () -> TinyRun.train(missing));
     assertTrue(
         error.getMessage().startsWith("geometry.prompts.benign: there is no file"),
         error.getMessage());
-    var never = settings(true);
-    never.add("geometry.every=0");
     var refused =
-        assertThrows(
-            HoldfastException.class, () -> run.config("never", never.toArray(String[]::new)));
+        assertThrows(HoldfastException.class, () -> run.config("never", true, "geometry.every=0"));
     assertEquals(ExitCode.USAGE, refused.exitCode());
     assertTrue(
         refused.getMessage().contains("geometry.every must be at least 1"), refused.getMessage());
