@@ -100,14 +100,23 @@ class PlantedGeometryTest {
     var movement = Planted.axis(D, 1, 3);
     movement[2] = 4;
     var after = Planted.moved(before, movement);
-    var was = new Carrier(Planted.axis(D, 0, 2));
-    var is = new Carrier(new double[D]);
-    is.vector()[0] = 3;
-    is.vector()[1] = 3;
+    var origin = new double[][] {new double[D]};
+    var was = new Contrast(new double[][] {Planted.axis(D, 0, 2)}, origin);
+    // Two rays beside the diagonal, whose mean is (3, 3).
+    double half = 0.3;
+    var rays = new double[2][D];
+    for (int i = 0; i < 2; i++) {
+      double angle = Math.PI / 4 + (i == 0 ? half : -half);
+      rays[i][0] = 3 * Math.sqrt(2) / Math.cos(half) * Math.cos(angle);
+      rays[i][1] = 3 * Math.sqrt(2) / Math.cos(half) * Math.sin(angle);
+    }
+    var is = new Contrast(rays, origin);
     var drift = Drift.of(was, is, before, after, Basis.span(List.of(Planted.axis(D, 1, 1))));
     assertEquals(1 - Math.sqrt(0.5), drift.direction(), CLOSED_FORM);
     assertEquals(Math.log(3 * Math.sqrt(2) / 2), drift.magnitude(), CLOSED_FORM);
     assertEquals(9.0 / 25, drift.safetyShare(), CLOSED_FORM);
+    assertEquals(Math.PI / 4, drift.axis(), 1e-7);
+    assertEquals(half, drift.aperture(), 1e-7);
     assertEquals(1.0 / D, drift.chance(), CLOSED_FORM);
     double relative = 0;
     for (double[] row : before) {

@@ -42,7 +42,12 @@ public record LabelledStates(Quadrants labels, PromptReadout readout) {
 
   /** Difference of the means of refused and answered prompts. */
   public Carrier refusal(int layer, int[] rows) {
-    return Carrier.between(
+    return replies(layer, rows).carrier();
+  }
+
+  /** Refused and answered prompts where refusal is decided. */
+  Contrast replies(int layer, int[] rows) {
+    return new Contrast(
         answered(layer, rows, Reply.REFUSED), answered(layer, rows, Reply.COMPLIED));
   }
 

@@ -3,7 +3,7 @@ package io.holdfast.guard;
 import io.holdfast.data.Example;
 import io.holdfast.geometry.Basis;
 import io.holdfast.geometry.Carrier;
-import io.holdfast.geometry.Cone;
+import io.holdfast.geometry.Contrast;
 import io.holdfast.geometry.Drift;
 import io.holdfast.geometry.Reading;
 import io.holdfast.geometry.Similarity;
@@ -101,22 +101,15 @@ public final class RepresentationDrift {
     double[][] all0 = joined(harmful0, benign0);
     double[][] all = joined(harmful, benign);
     var drift =
-        Drift.of(
-            Carrier.between(harmful0, benign0),
-            Carrier.between(harmful, benign),
-            all0,
-            all,
-            safety);
-    var cone0 = Cone.of(harmful0, benign0);
-    var cone = Cone.of(harmful, benign);
+        Drift.of(new Contrast(harmful0, benign0), new Contrast(harmful, benign), all0, all, safety);
     var figures = new LinkedHashMap<String, Double>();
     figures.put("direction", drift.direction());
     figures.put("magnitude", drift.magnitude());
     figures.put("relative", drift.relative());
     figures.put("safety_share", drift.safetyShare());
     figures.put("safety_chance", drift.chance());
-    figures.put("cone_axis", cone0.axisDrift(cone));
-    figures.put("cone_aperture", cone.aperture() - cone0.aperture());
+    figures.put("cone_axis", drift.axis());
+    figures.put("cone_aperture", drift.aperture());
     figures.put("cka", Similarity.unbiasedCka(all0, all));
     figures.put("procrustes", Similarity.procrustes(all0, all));
     figures.put("distortion", distortion(harmful0, benign0, harmful, safety));
