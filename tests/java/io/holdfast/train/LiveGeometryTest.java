@@ -41,7 +41,8 @@ class LiveGeometryTest {
   }
 
   @ParameterizedTest
-  @ValueSource(strings = {"tune=full", "tune={lora: {rank: 2}}"})
+  @ValueSource(
+      strings = {"tune=full", "tune={lora: {rank: 2}}", "tune={reft: {rank: 2, layers: [1, 2]}}"})
   void theLineOfAStepIsThatOfItsCheckpoint(String tune) {
     var output = run.train("live", true, tune);
     var found = folder.resolve("trajectory");

@@ -21,8 +21,11 @@ import java.util.SequencedMap;
  * memory's life holds here.
  */
 public final class AdapterFolder implements AutoCloseable {
-  static final String CONFIG = "adapter_config.json";
-  static final String WEIGHTS = "adapter_model.safetensors";
+  /** The file that says what is adapted, and how. */
+  public static final String CONFIG = "adapter_config.json";
+
+  /** The file of its tensors. */
+  public static final String WEIGHTS = "adapter_model.safetensors";
 
   private static final String PREFIX = "base_model.model.";
   private static final String A = ".lora_A.weight";

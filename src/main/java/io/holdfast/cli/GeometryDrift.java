@@ -4,13 +4,12 @@ import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.holdfast.HoldfastException;
 import io.holdfast.checkpoint.ModelFolder;
+import io.holdfast.cli.study.Checkpoint;
 import io.holdfast.data.Example;
 import io.holdfast.data.ExampleReader;
 import io.holdfast.guard.SafetySubspace;
 import io.holdfast.guard.SubspaceFit;
-import io.holdfast.model.AdaptedDecoder;
 import io.holdfast.model.Decoder;
-import io.holdfast.model.ReftDecoder;
 import io.holdfast.report.Table;
 import io.holdfast.text.ChatTokenizer;
 import io.holdfast.train.Checkpoints;
@@ -135,7 +134,7 @@ final class GeometryDrift implements Runnable {
         for (var checkpoint : checkpoints) {
           last = new ArrayList<>();
           long step = Checkpoints.state(checkpoint).get("step").asLong();
-          try (var model = load(config, checkpoint)) {
+          try (var model = new Checkpoint("step " + step, checkpoint, config.model()).load()) {
             for (var line : report.of(model)) {
               var whole = JSON.createObjectNode().put("run", run.toString()).put("step", step);
               last.add(whole.setAll(line));
@@ -172,15 +171,6 @@ final class GeometryDrift implements Runnable {
       reader.read(config.data().train(), rows, some::add);
     }
     return some;
-  }
-
-  private static Decoder load(TrainConfig config, Path checkpoint) {
-    if (Files.exists(checkpoint.resolve(ReftDecoder.CONFIG))) {
-      return ReftDecoder.load(Decoder.load(config.model()), checkpoint).decoder();
-    }
-    return Files.exists(checkpoint.resolve("adapter_config.json"))
-        ? AdaptedDecoder.load(config.model(), checkpoint).decoder()
-        : Decoder.load(checkpoint);
   }
 
   private static List<String> row(ObjectNode line) {

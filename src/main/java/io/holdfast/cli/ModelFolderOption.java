@@ -2,7 +2,7 @@ package io.holdfast.cli;
 
 import io.holdfast.checkpoint.ModelFolder;
 import io.holdfast.checkpoint.Sha256;
-import java.nio.file.Files;
+import io.holdfast.model.StoredAdapter;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Optional;
@@ -38,12 +38,9 @@ class ModelFolderOption {
     try (var files = ModelFolder.open(model)) {
       return adapter == null
           ? files.hash()
-          : files.hash() + " with adapter " + Sha256.of(List.of(weights()));
+          : files.hash()
+              + " with adapter "
+              + Sha256.of(List.of(new StoredAdapter(adapter).weights()));
     }
-  }
-
-  private Path weights() {
-    var reft = adapter.resolve("reft_model.safetensors");
-    return Files.exists(reft) ? reft : adapter.resolve("adapter_model.safetensors");
   }
 }

@@ -1,11 +1,8 @@
 package io.holdfast.cli;
 
 import io.holdfast.kernels.DType;
-import io.holdfast.model.AdaptedDecoder;
 import io.holdfast.model.Decoder;
-import io.holdfast.model.ReftDecoder;
-import java.nio.file.Files;
-import java.nio.file.Path;
+import io.holdfast.model.StoredAdapter;
 import picocli.CommandLine.Option;
 
 /** {@code --model}, {@code --adapter} and what they are computed in. */
@@ -36,17 +33,6 @@ final class ModelOption extends ModelFolderOption {
           case FLOAT32 -> Decoder.load(folder(), DType.FLOAT32);
           case BFLOAT16 -> Decoder.load(folder(), DType.BFLOAT16);
         };
-    try {
-      return adapter().map(folder -> adapted(base, folder)).orElse(base);
-    } catch (RuntimeException e) {
-      base.close();
-      throw e;
-    }
-  }
-
-  private static Decoder adapted(Decoder base, Path folder) {
-    return Files.exists(folder.resolve(ReftDecoder.CONFIG))
-        ? ReftDecoder.load(base, folder).decoder()
-        : AdaptedDecoder.load(base, folder).decoder();
+    return adapter().map(folder -> new StoredAdapter(folder).on(base)).orElse(base);
   }
 }

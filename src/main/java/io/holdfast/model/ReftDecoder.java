@@ -36,7 +36,7 @@ public final class ReftDecoder implements AutoCloseable {
   /** What makes a folder one of these. */
   public static final String CONFIG = "reft_config.json";
 
-  private static final String WEIGHTS = "reft_model.safetensors";
+  static final String WEIGHTS = "reft_model.safetensors";
   private static final ObjectMapper JSON = new ObjectMapper();
 
   private final Decoder base;

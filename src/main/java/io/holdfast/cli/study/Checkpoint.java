@@ -3,37 +3,24 @@ package io.holdfast.cli.study;
 import io.holdfast.HoldfastException;
 import io.holdfast.checkpoint.ModelFolder;
 import io.holdfast.checkpoint.Sha256;
-import io.holdfast.model.AdaptedDecoder;
 import io.holdfast.model.Decoder;
-import java.nio.file.Files;
+import io.holdfast.model.StoredAdapter;
 import java.nio.file.Path;
 import java.util.List;
 
 /**
- * A model of a study: a Hugging Face folder, or a PEFT folder on top of the study's base.
+ * A model of a study: a Hugging Face folder, or an adapter on top of the study's base.
  *
  * @param name as readers see it
  * @param folder of the model or adapter
  * @param base of an adapter
  */
 public record Checkpoint(String name, Path folder, Path base) {
-  /** Whether it is an adapter. */
-  boolean adapted() {
-    return Files.isRegularFile(folder.resolve("adapter_config.json"));
-  }
-
   /** Loads it, an adapter switched in. */
-  Decoder load() {
-    if (!adapted()) {
-      return Decoder.load(folder);
-    }
-    var model = Decoder.load(base);
-    try {
-      return AdaptedDecoder.load(model, folder).decoder();
-    } catch (RuntimeException e) {
-      model.close();
-      throw e;
-    }
+  public Decoder load() {
+    return StoredAdapter.in(folder)
+        ? new StoredAdapter(folder).on(Decoder.load(base))
+        : Decoder.load(folder);
   }
 
   /**
@@ -78,8 +65,8 @@ public record Checkpoint(String name, Path folder, Path base) {
 
   /** Identifies its weights. */
   String hash() {
-    if (adapted()) {
-      return Sha256.of(List.of(folder.resolve("adapter_model.safetensors")));
+    if (StoredAdapter.in(folder)) {
+      return Sha256.of(List.of(new StoredAdapter(folder).weights()));
     }
     try (var files = ModelFolder.open(folder)) {
       return files.hash();
