@@ -1,9 +1,11 @@
 package io.holdfast.report;
 
+import java.math.BigDecimal;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
 import java.util.stream.DoubleStream;
+import java.util.stream.IntStream;
 
 /**
  * Lines with their intervals, as SVG that needs nothing from elsewhere.
@@ -56,7 +58,7 @@ public record LineChart(String title, String across, List<Line> lines, double ch
                                 Arrays.stream(l.y()),
                                 DoubleStream.concat(
                                     Arrays.stream(l.low()), Arrays.stream(l.high()))))));
-    var axes = new Axes(min(xs), max(xs), Math.min(0, min(ys)), max(ys));
+    var axes = new Axes(min(xs), max(xs), Scale.over(Math.min(0, min(ys)), max(ys)));
     var svg = new StringBuilder();
     svg.append(
         format(
@@ -77,26 +79,63 @@ public record LineChart(String title, String across, List<Line> lines, double ch
     return svg.append("</svg></figure>\n").toString();
   }
 
-  private record Axes(double left, double right, double bottom, double top) {
+  /**
+   * Round numbers along an axis.
+   *
+   * @param bottom the lowest, a multiple of the step
+   * @param step 1, 2, 2.5 or 5 times a power of ten
+   * @param intervals between the lowest and the highest
+   */
+  record Scale(double bottom, double step, int intervals) {
+    /** Of about four intervals, from at most {@code low} to at least {@code high}. */
+    static Scale over(double low, double high) {
+      double wanted = (high > low ? high - low : 1) / 4;
+      double power = Math.pow(10, Math.floor(Math.log10(wanted)));
+      double step =
+          DoubleStream.of(1, 2, 2.5, 5, 10)
+              .map(factor -> factor * power)
+              .filter(s -> s >= wanted * (1 - 1e-9))
+              .findFirst()
+              .orElseThrow();
+      long first = (long) Math.floor(low / step + 1e-9);
+      long last = (long) Math.ceil(high / step - 1e-9);
+      return new Scale(first * step, step, (int) Math.max(1, last - first));
+    }
+
+    double top() {
+      return bottom + intervals * step;
+    }
+
+    /** Its numbers from the bottom up, with as many decimals as the step has. */
+    List<String> labels() {
+      int decimals = Math.max(0, BigDecimal.valueOf(step).stripTrailingZeros().scale());
+      return IntStream.rangeClosed(0, intervals)
+          .mapToObj(i -> format("%." + decimals + "f", bottom + i * step))
+          .toList();
+    }
+  }
+
+  private record Axes(double left, double right, Scale scale) {
     double x(double value) {
       double share = right > left ? (value - left) / (right - left) : 0.5;
       return LEFT + share * (WIDTH - LEFT - RIGHT);
     }
 
     double y(double value) {
-      double share = top > bottom ? (value - bottom) / (top - bottom) : 0.5;
+      double share = (value - scale.bottom()) / (scale.top() - scale.bottom());
       return HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM);
     }
   }
 
   private void grid(StringBuilder svg, Axes axes, double[] xs) {
-    for (int i = 0; i <= 4; i++) {
-      double value = axes.bottom() + i * (axes.top() - axes.bottom()) / 4;
+    List<String> labels = axes.scale().labels();
+    for (int i = 0; i < labels.size(); i++) {
+      double y = axes.y(axes.scale().bottom() + i * axes.scale().step());
       svg.append(
           format(
               "<path d=\"M%.1f %.1fH%.1f\" class=\"grid\"/><text x=\"%.1f\" y=\"%.1f\""
-                  + " class=\"end\">%.3g</text>%n",
-              LEFT, axes.y(value), WIDTH - RIGHT, LEFT - 6, axes.y(value) + 4, value));
+                  + " class=\"end\">%s</text>%n",
+              LEFT, y, WIDTH - RIGHT, LEFT - 6, y + 4, labels.get(i)));
     }
     double[] ticks = Arrays.stream(xs).sorted().distinct().toArray();
     int every = Math.max(1, (ticks.length + 7) / 8);

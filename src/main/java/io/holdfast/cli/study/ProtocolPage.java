@@ -81,7 +81,7 @@ final class ProtocolPage {
     parts.add(new Part.Heading("The reference"));
     var reference = (ObjectNode) result.get("measured");
     parts.add(new Part.Sheet(StudyTables.figures(reference)));
-    notes(parts, reference);
+    notes(parts, reference, "");
     parts.add(
         layers(
             reference,
@@ -110,8 +110,10 @@ final class ProtocolPage {
     return new StudyPage("Safety geometry of " + result.get("reference").asText(), parts).html();
   }
 
-  private static void notes(List<Part> parts, ObjectNode point) {
-    point.get("flags").forEach(flag -> parts.add(new Part.Prose("Note: " + flag.asText())));
+  private static void notes(List<Part> parts, ObjectNode point, String where) {
+    point
+        .get("flags")
+        .forEach(flag -> parts.add(new Part.Prose("Note" + where + ": " + flag.asText())));
   }
 
   private static double chance(ObjectNode point, String measure) {
@@ -178,13 +180,15 @@ final class ProtocolPage {
     for (var regime : result.get("regimes")) {
       parts.add(new Part.Prose("Over the checkpoints of " + regime.get("regime").asText() + ":"));
       parts.add(new Part.Sheet(StudyTables.correlations((ObjectNode) regime)));
-      regime.get("checkpoints").forEach(p -> notes(parts, (ObjectNode) p));
+      regime
+          .get("checkpoints")
+          .forEach(p -> notes(parts, (ObjectNode) p, " at step " + p.get("step").asText()));
     }
   }
 
   private static void interventions(List<Part> parts, ObjectNode study) {
     parts.add(new Part.Heading("Interventions: " + study.get("checkpoint").asText()));
-    notes(parts, study);
+    notes(parts, study, "");
     parts.add(new Part.Sheet(StudyTables.effects(study)));
     dose(parts, study, "asr", "Attack success by dose of the addition or removal");
     dose(parts, study, "over_refusal", "Over-refusal by dose of the addition or removal");
