@@ -14,11 +14,7 @@ class LineChartTest {
     assertEquals(List.of("0.00", "0.25", "0.50", "0.75", "1.00"), Scale.over(0, 1).labels());
     assertEquals(List.of("0.00", "0.05", "0.10", "0.15", "0.20"), Scale.over(0, 0.176).labels());
     assertEquals(List.of("-10", "-5", "0", "5", "10"), Scale.over(-6.52, 6.05).labels());
-    assertEquals(
-        List.of("0", "1000", "2000"),
-        Scale.over(0, 2000).labels().stream()
-            .filter(l -> l.endsWith("000") || l.equals("0"))
-            .toList());
+    assertEquals(List.of("0", "500", "1000", "1500", "2000"), Scale.over(0, 2000).labels());
     assertEquals(List.of("3.00", "3.25", "3.50", "3.75", "4.00"), Scale.over(3, 4).labels());
   }
 
@@ -33,6 +29,6 @@ class LineChartTest {
       assertTrue(scale.bottom() <= low + slack && high - slack <= scale.top(), scale.toString());
       assertTrue(scale.intervals() <= 6, scale.toString());
     }
-    assertEquals(4, Scale.over(0, 0).intervals(), 4);
+    assertEquals(List.of("0.00", "0.25"), Scale.over(0, 0).labels());
   }
 }
