@@ -147,7 +147,7 @@ class InterventionGoldenTest {
             bases.put(s, Basis.span(List.of(carrier(plain.promptEnd(), s).vector())));
             centres.put(s, new double[][] {Vectors.mean(benign(plain.promptEnd(), s))});
           }
-          yield Intervention.centring(bases, bases, centres, reach(Reach.Tokens.TEMPLATE));
+          yield Intervention.centring(bases, centres, reach(Reach.Tokens.TEMPLATE));
         }
         default -> throw new IllegalArgumentException(name);
       };

@@ -1,6 +1,7 @@
 package io.holdfast.geometry;
 
 import io.holdfast.torch.Tensors;
+import java.util.Arrays;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 
@@ -28,11 +29,26 @@ public sealed interface Edit {
    *     zeros ablate
    */
   record Rewrite(double[][] read, double[][] write, double[][] target) implements Edit {
+    /** What lies in one subspace goes to where it is at centres {@code [1 or tokens][d]}. */
+    static Rewrite centring(Basis read, Basis written, double[][] centres) {
+      double[][] target = Arrays.stream(centres).map(read::coefficients).toArray(double[][]::new);
+      return new Rewrite(read.vectors(), written.vectors(), target);
+    }
+
     @Override
     public Tensor apply(Tensor states) {
       var wide = states.to(ScalarType.Float);
-      var coefficients = wide.matmul(matrix(read).t()).sub(matrix(target));
-      return wide.sub(coefficients.matmul(matrix(write))).to(states.scalar_type());
+      return wide.sub(along(coefficients(wide))).to(states.scalar_type());
+    }
+
+    /** {@code R x - target}, of float32 states. */
+    Tensor coefficients(Tensor wide) {
+      return wide.matmul(matrix(read).t()).sub(matrix(target));
+    }
+
+    /** {@code W^T c} of coefficients. */
+    Tensor along(Tensor coefficients) {
+      return coefficients.matmul(matrix(write));
     }
   }
 

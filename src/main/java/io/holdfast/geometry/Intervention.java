@@ -2,8 +2,6 @@ package io.holdfast.geometry;
 
 import io.holdfast.model.Site;
 import io.holdfast.model.Tap;
-import io.holdfast.torch.Scope;
-import java.util.Arrays;
 import java.util.HashMap;
 import java.util.Map;
 import java.util.SortedMap;
@@ -62,23 +60,15 @@ public record Intervention(Map<Site, Edit> edits, Reach reach) implements Tap {
    * zero is no neutral value along a direction, this is what removes it.
    *
    * @param subspaces by slot
-   * @param written along which the change is made, by slot: the same, or others as a control
    * @param centres {@code [1][d]} by slot, or {@code [tokens][d]} with one for each token reached
    */
   public static Intervention centring(
-      SortedMap<Integer, Basis> subspaces,
-      SortedMap<Integer, Basis> written,
-      SortedMap<Integer, double[][]> centres,
-      Reach reach) {
+      SortedMap<Integer, Basis> subspaces, SortedMap<Integer, double[][]> centres, Reach reach) {
     var edits = new HashMap<Site, Edit>();
     subspaces.forEach(
-        (slot, subspace) -> {
-          double[][] target =
-              Arrays.stream(centres.get(slot)).map(subspace::coefficients).toArray(double[][]::new);
-          edits.put(
-              Site.residual(slot),
-              new Edit.Rewrite(subspace.vectors(), written.get(slot).vectors(), target));
-        });
+        (slot, subspace) ->
+            edits.put(
+                Site.residual(slot), Edit.Rewrite.centring(subspace, subspace, centres.get(slot))));
     return new Intervention(edits, reach);
   }
 
@@ -103,20 +93,6 @@ public record Intervention(Map<Site, Edit> edits, Reach reach) implements Tap {
 
   @Override
   public Tensor at(Site site, Tensor hidden) {
-    int time = Math.toIntExact(hidden.size(1));
-    var columns = reach.columns(time);
-    if (columns.count() == 0) {
-      return hidden;
-    }
-    try (var scope = Scope.open()) {
-      var edit = edits.get(site);
-      if (columns.count() == time) {
-        return scope.keep(edit.apply(hidden));
-      }
-      var changed = hidden.clone();
-      var reached = hidden.narrow(1, columns.from(), columns.count());
-      changed.narrow(1, columns.from(), columns.count()).copy_(edit.apply(reached));
-      return scope.keep(changed);
-    }
+    return reach.edit(hidden, edits.get(site)::apply);
   }
 }

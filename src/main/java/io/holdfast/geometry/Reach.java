@@ -1,5 +1,9 @@
 package io.holdfast.geometry;
 
+import io.holdfast.torch.Scope;
+import java.util.function.UnaryOperator;
+import org.bytedeco.pytorch.Tensor;
+
 /**
  * Which tokens an intervention reaches. They are counted from the end of the prompt, so that
  * prompts of any length may share a batch that is padded on the left: a pass over several tokens is
@@ -39,6 +43,24 @@ public record Reach(Tokens tokens, int suffix, int given) {
     PROMPT_END,
     /** Every token of the answer but its first, which the prompt's last one predicts. */
     ANSWER
+  }
+
+  /** States {@code [batch, time, d]} of a pass with those that are reached changed. */
+  Tensor edit(Tensor hidden, UnaryOperator<Tensor> change) {
+    int time = Math.toIntExact(hidden.size(1));
+    var columns = columns(time);
+    if (columns.count() == 0) {
+      return hidden;
+    }
+    try (var scope = Scope.open()) {
+      if (columns.count() == time) {
+        return scope.keep(change.apply(hidden));
+      }
+      var changed = hidden.clone();
+      var reached = hidden.narrow(1, columns.from(), columns.count());
+      changed.narrow(1, columns.from(), columns.count()).copy_(change.apply(reached));
+      return scope.keep(changed);
+    }
   }
 
   /** Columns {@code from..from + count - 1} of a pass. */

@@ -82,7 +82,7 @@ final class Effects {
 
   /** The model under an intervention. */
   Effect of(Condition condition) {
-    return run(condition.name(), Optional.of(condition), List.of(bench.make(condition)));
+    return run(condition.name(), Optional.of(condition), List.of(bench.tap(condition)));
   }
 
   private Effect run(String name, Optional<Condition> condition, List<Tap> taps) {

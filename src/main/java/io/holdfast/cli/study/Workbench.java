@@ -1,14 +1,17 @@
 package io.holdfast.cli.study;
 
 import io.holdfast.cli.study.Condition.Control;
+import io.holdfast.cli.study.Condition.Method;
 import io.holdfast.data.Example;
 import io.holdfast.geometry.Basis;
 import io.holdfast.geometry.Carrier;
 import io.holdfast.geometry.Intervention;
+import io.holdfast.geometry.MatchedCentring;
 import io.holdfast.geometry.PromptActivations;
 import io.holdfast.geometry.Quadrants.Reply;
 import io.holdfast.geometry.Reach;
 import io.holdfast.model.Decoder;
+import io.holdfast.model.Tap;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
@@ -23,7 +26,7 @@ final class Workbench {
   private final Directions directions;
   private final int suffix;
   private final long seed;
-  private SortedMap<Integer, double[][]> centres;
+  private SortedMap<Integer, double[][]> means;
 
   /**
    * A workbench.
@@ -72,7 +75,19 @@ final class Workbench {
     return decoder.architecture().depth();
   }
 
-  /** The intervention of a condition. */
+  /** What a condition does. */
+  Tap tap(Condition condition) {
+    if (condition.method() != Method.CENTRE || condition.control() != Control.MATCHED) {
+      return make(condition);
+    }
+    var subspaces = subspaces(condition);
+    var written = new TreeMap<>(subspaces);
+    written.replaceAll((_, subspace) -> random(subspace.rank(), condition.draw()));
+    var reach = new Reach(condition.tokens(), suffix);
+    return new MatchedCentring(subspaces, written, centres(reach), reach);
+  }
+
+  /** The intervention of a condition that is no matched control of centring. */
   Intervention make(Condition condition) {
     var reach = new Reach(condition.tokens(), suffix);
     int layer =
@@ -90,7 +105,7 @@ final class Workbench {
                 subspace, random(subspace.rank(), condition.draw()), depth(), reach)
             : Intervention.ablating(subspace, depth(), reach);
       }
-      case CENTRE -> centring(condition, reach);
+      case CENTRE -> Intervention.centring(subspaces(condition), centres(reach), reach);
     };
   }
 
@@ -124,50 +139,51 @@ final class Workbench {
     return Basis.random(decoder.architecture().hidden(), rank, seed + 7919L * draw);
   }
 
-  private Intervention centring(Condition condition, Reach reach) {
-    var read = new TreeMap<Integer, Basis>();
-    var written = new TreeMap<Integer, Basis>();
-    var at = new TreeMap<Integer, double[][]>();
-    var means = centres();
-    boolean template = condition.tokens() == Reach.Tokens.TEMPLATE;
+  /** What is centred, by slot. */
+  private SortedMap<Integer, Basis> subspaces(Condition condition) {
+    var subspaces = new TreeMap<Integer, Basis>();
     for (int slot : directions.layers()) {
       int source = condition.control() == Control.WRONG_LAYER ? farthest(slot) : slot;
-      var subspace = subspace(condition, source);
-      read.put(slot, subspace);
-      written.put(
-          slot,
-          condition.control() == Control.MATCHED
-              ? random(subspace.rank(), condition.draw())
-              : subspace);
-      double[][] all = means.get(slot);
-      at.put(slot, template ? all : new double[][] {all[all.length - 1]});
+      subspaces.put(slot, subspace(condition, source));
     }
-    return Intervention.centring(read, written, at, reach);
+    return subspaces;
   }
 
-  /** Means of answered prompts at each token of the template, {@code [suffix][d]} by slot. */
-  private SortedMap<Integer, double[][]> centres() {
-    if (centres == null) {
-      centres = new TreeMap<>();
+  /** Where it goes: at all tokens what it is at the last, else what it is at each. */
+  private SortedMap<Integer, double[][]> centres(Reach reach) {
+    var centres = new TreeMap<>(means());
+    if (reach.tokens() != Reach.Tokens.TEMPLATE) {
+      centres.replaceAll((_, all) -> new double[][] {all[all.length - 1]});
+    }
+    return centres;
+  }
+
+  /** Means of answered prompts at the template's tokens, {@code [suffix][d]} by slot. */
+  private SortedMap<Integer, double[][]> means() {
+    if (means == null) {
+      means = new TreeMap<>();
       var layers = directions.layers();
-      layers.forEach(layer -> centres.put(layer, new double[suffix][]));
-      int[] rows =
+      // A template that ends with the prompt has the prompt's last token all the same.
+      int tokens = Math.max(1, suffix);
+      layers.forEach(layer -> means.put(layer, new double[tokens][]));
+      var labels = observed.states().labels();
+      var answered =
           IntStream.concat(
-                  IntStream.of(observed.states().labels().cell(true, Reply.COMPLIED)),
-                  IntStream.of(observed.states().labels().cell(false, Reply.COMPLIED)))
-              .toArray();
-      var answered = IntStream.of(rows).mapToObj(observed.prompts()::get).toList();
-      for (int token = 0; token < suffix; token++) {
-        int back = suffix - 1 - token;
+                  IntStream.of(labels.cell(true, Reply.COMPLIED)),
+                  IntStream.of(labels.cell(false, Reply.COMPLIED)))
+              .mapToObj(observed.prompts()::get)
+              .toList();
+      for (int token = 0; token < tokens; token++) {
+        int back = tokens - 1 - token;
         var found =
             PromptActivations.capture(
                 decoder, answered, layers, (Example prompt) -> prompt.promptEnd() - back);
         for (int layer : layers) {
-          centres.get(layer)[token] = Carrier.mean(found.at(layer));
+          means.get(layer)[token] = Carrier.mean(found.at(layer));
         }
       }
     }
-    return centres;
+    return means;
   }
 
   private int farthest(int layer) {
