@@ -21,6 +21,7 @@ import org.openjdk.jmh.runner.Runner;
 import org.openjdk.jmh.runner.RunnerException;
 import org.openjdk.jmh.runner.options.OptionsBuilder;
 import org.openjdk.jmh.runner.options.TimeValue;
+import org.openjdk.jmh.util.Version;
 
 /**
  * Runs the benchmarks and prints, for each, its time, the bytes its formula must move, and what
@@ -111,7 +112,7 @@ public final class KernelTable {
             System.getProperty("os.name"),
             Runtime.version(),
             KernelBackends.cpu().map(kernels -> kernels.description()).orElse("reference"),
-            Runner.class.getPackage().getImplementationVersion(),
+            Version.getPlainVersion(),
             LocalDate.now());
   }
 
