@@ -20,6 +20,7 @@ import java.util.TreeMap;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
+import javax.xml.parsers.DocumentBuilderFactory;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -47,8 +48,27 @@ class GeometryDocumentTest {
       assertTrue(page.contains(shown), shown);
     }
     assertFalse(page.contains("NaN"), "numbers that are undefined are left out");
+    plotsAreFilesOfTheirOwn();
     goesOnWhereItStopped();
     anotherArchitectureIsRefused();
+  }
+
+  private void plotsAreFilesOfTheirOwn() throws Exception {
+    try (var plots = Files.list(folder.resolve("study/plots"))) {
+      var files = plots.sorted().toList();
+      assertEquals(
+          "01-where-harm-and-refusal-can-be-read-auroc.svg",
+          files.getFirst().getFileName().toString());
+      for (var file : files) {
+        var root =
+            DocumentBuilderFactory.newInstance()
+                .newDocumentBuilder()
+                .parse(file.toFile())
+                .getDocumentElement();
+        assertEquals("http://www.w3.org/2000/svg", root.getAttribute("xmlns"));
+        assertTrue(root.getElementsByTagName("circle").getLength() > 0, file + " has points");
+      }
+    }
   }
 
   private static void interventionsAreComplete(JsonNode study) {

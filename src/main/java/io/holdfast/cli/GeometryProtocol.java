@@ -18,7 +18,8 @@ import picocli.CommandLine.Spec;
     description = {
       "Run a whole study: train regimes, measure their checkpoints beside the reference, remove"
           + " and",
-      "add carriers, replay attack strings; write results.json, results.csv and report.html. What",
+      "add carriers, replay attack strings; write results.json, results.csv, report.html, plots/."
+          + " What",
       "was interrupted goes on where it stopped. Made to test models that you own."
     })
 final class GeometryProtocol implements Runnable {

@@ -25,6 +25,13 @@ public record LineChart(String title, String across, List<Line> lines, double ch
   private static final double RIGHT = 150;
   private static final double TOP = 14;
   private static final double BOTTOM = 38;
+  private static final double HEAD = 28;
+  private static final String STYLE =
+      """
+      text { font: 11px system-ui, sans-serif; fill: #5b6670 } .title { font: 600 13px system-ui;
+        fill: #1d252c } .end { text-anchor: end } .middle { text-anchor: middle }
+      .grid { stroke: #d9d5ca } .chance { stroke: #5b6670; stroke-dasharray: 4 3 }
+      """;
 
   /**
    * One line; a point whose value is NaN is left out.
@@ -44,8 +51,24 @@ public record LineChart(String title, String across, List<Line> lines, double ch
     return new LineChart(title, across, lines, Double.NaN, 1);
   }
 
-  /** The chart with its title, as a figure. */
+  /** The chart with its title, as a figure of a page that has its style. */
   String html() {
+    return format(
+        "<figure><figcaption>%s</figcaption>%n<svg viewBox=\"0 0 %.0f %.0f\" role=\"img\""
+            + " aria-label=\"%s\">%n%s</svg></figure>%n",
+        Table.escape(title), WIDTH, HEIGHT, Table.escape(title), drawing());
+  }
+
+  /** The chart with its title and style, as a file of its own. */
+  String svg() {
+    return format(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 %.0f %.0f %.0f\">%n<style>%n%s"
+            + "</style>%n<rect y=\"%.0f\" width=\"100%%\" height=\"100%%\" fill=\"#fbfaf6\"/>%n"
+            + "<text x=\"%.0f\" y=\"-8\" class=\"title\">%s</text>%n%s</svg>%n",
+        -HEAD, WIDTH, HEIGHT + HEAD, STYLE, -HEAD, LEFT, Table.escape(title), drawing());
+  }
+
+  private String drawing() {
     double[] xs = finite(lines.stream().flatMapToDouble(l -> Arrays.stream(l.x())));
     double[] ys =
         finite(
@@ -60,11 +83,6 @@ public record LineChart(String title, String across, List<Line> lines, double ch
                                     Arrays.stream(l.low()), Arrays.stream(l.high()))))));
     var axes = new Axes(min(xs), max(xs), Scale.over(Math.min(0, min(ys)), max(ys)));
     var svg = new StringBuilder();
-    svg.append(
-        format(
-            "<figure><figcaption>%s</figcaption>%n<svg viewBox=\"0 0 %.0f %.0f\" role=\"img\""
-                + " aria-label=\"%s\">%n",
-            Table.escape(title), WIDTH, HEIGHT, Table.escape(title)));
     grid(svg, axes, xs);
     if (Double.isFinite(chance)) {
       svg.append(
@@ -76,7 +94,7 @@ public record LineChart(String title, String across, List<Line> lines, double ch
     for (int i = 0; i < lines.size(); i++) {
       line(svg, axes, lines.get(i), COLOURS.get(i % COLOURS.size()), TOP + 12 + 16 * i);
     }
-    return svg.append("</svg></figure>\n").toString();
+    return svg.toString();
   }
 
   /**

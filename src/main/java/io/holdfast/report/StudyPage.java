@@ -1,6 +1,9 @@
 package io.holdfast.report;
 
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
+import java.util.SequencedMap;
 import java.util.stream.Collectors;
 
 /**
@@ -56,6 +59,19 @@ public record StudyPage(String title, List<Part> parts) {
             DemoPage.STYLE,
             STYLE,
             parts.stream().map(StudyPage::html).collect(Collectors.joining()));
+  }
+
+  /** Its charts as SVG files, by name: numbered in their order. */
+  public SequencedMap<String, String> plots() {
+    var plots = new LinkedHashMap<String, String>();
+    for (var part : parts) {
+      if (part instanceof Part.Chart(LineChart chart)) {
+        var words = chart.title().toLowerCase(Locale.ROOT).replaceAll("[^a-z0-9]+", "-");
+        plots.put(
+            "%02d-%s.svg".formatted(plots.size() + 1, words.replaceAll("^-|-$", "")), chart.svg());
+      }
+    }
+    return plots;
   }
 
   private static String html(Part part) {

@@ -52,7 +52,7 @@ public final class Protocol {
     this.say = say;
   }
 
-  /** Runs what has not been run, and writes results.json, results.csv and report.html. */
+  /** Runs what has not been run, and writes results.json, results.csv, report.html and plots/. */
   public ObjectNode run() {
     var runs = new LinkedHashMap<String, Path>();
     config.regimes().forEach((name, regime) -> runs.put(name, trained(name, regime)));
@@ -73,7 +73,11 @@ public final class Protocol {
       var result = study(context, runs);
       AtomicFile.write(config.output().resolve("results.json"), result.toPrettyString() + "\n");
       AtomicFile.write(config.output().resolve("results.csv"), ProtocolPage.csv(result));
-      AtomicFile.write(config.output().resolve("report.html"), ProtocolPage.html(result));
+      var page = ProtocolPage.of(result);
+      AtomicFile.write(config.output().resolve("report.html"), page.html());
+      var plots = config.output().resolve("plots");
+      StudyFiles.make(plots);
+      page.plots().forEach((name, svg) -> AtomicFile.write(plots.resolve(name), svg));
       return result;
     }
   }

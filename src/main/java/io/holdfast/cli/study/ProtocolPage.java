@@ -69,7 +69,7 @@ final class ProtocolPage {
         .toList();
   }
 
-  static String html(ObjectNode result) {
+  static StudyPage of(ObjectNode result) {
     var parts = new ArrayList<Part>();
     parts.add(
         new Part.Prose(
@@ -107,7 +107,7 @@ final class ProtocolPage {
       parts.add(new Part.Heading("Transfer of attack strings"));
       parts.add(new Part.Sheet(transfer(result.get("transfer"))));
     }
-    return new StudyPage("Safety geometry of " + result.get("reference").asText(), parts).html();
+    return new StudyPage("Safety geometry of " + result.get("reference").asText(), parts);
   }
 
   private static void notes(List<Part> parts, ObjectNode point, String where) {

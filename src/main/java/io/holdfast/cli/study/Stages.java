@@ -2,7 +2,6 @@ package io.holdfast.cli.study;
 
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
-import io.holdfast.HoldfastException;
 import io.holdfast.checkpoint.AtomicFile;
 import io.holdfast.checkpoint.Sha256;
 import java.io.IOException;
@@ -52,11 +51,7 @@ record Stages(Path folder) {
   }
 
   void keep(String name, String key, ObjectNode result) {
-    try {
-      Files.createDirectories(folder);
-    } catch (IOException e) {
-      throw HoldfastException.input("%s: cannot be created (%s)", folder, e.getMessage());
-    }
+    StudyFiles.make(folder);
     var kept = StudyFiles.object().put("key", Sha256.of(key));
     kept.set("result", result);
     AtomicFile.write(file(name), kept.toPrettyString() + "\n");

@@ -3,11 +3,14 @@ package io.holdfast.cli.study;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import io.holdfast.HoldfastException;
 import io.holdfast.eval.Rate;
 import io.holdfast.geometry.Estimate;
 import io.holdfast.geometry.Figure;
 import io.holdfast.geometry.Quadrants;
 import io.holdfast.geometry.Quadrants.Reply;
+import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -206,5 +209,14 @@ public final class StudyFiles {
 
   private static String quoted(String text) {
     return text.matches("[^\",\n]*") ? text : '"' + text.replace("\"", "\"\"") + '"';
+  }
+
+  /** Makes a folder, with those above it, unless it is there. */
+  static void make(Path folder) {
+    try {
+      Files.createDirectories(folder);
+    } catch (IOException e) {
+      throw HoldfastException.input("%s: cannot be created (%s)", folder, e.getMessage());
+    }
   }
 }
