@@ -118,6 +118,7 @@ class GcgGoldenTest {
           changed[position] = 50;
           candidates.add(changed);
         }
+        candidates.add(1, candidates.getLast().clone()); // scored once, and found in both places
         var expected = new ArrayList<Double>();
         for (int[] string : candidates) {
           int[] whole = AttackPrompt.join(prompt.before(), string, prompt.after(), prompt.target());
