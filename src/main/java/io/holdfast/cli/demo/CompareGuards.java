@@ -119,7 +119,8 @@ public final class CompareGuards implements Runnable {
     var folder = out.resolve("seed-" + seed);
     var sizes = quick ? new WorldEvaluation.Sizes(4, 2, 4) : WorldEvaluation.Sizes.STANDARD;
     var judges = new WorldEvaluation(world, sizes, evaluationSeed, "");
-    try (var bed = new TestBed(world, base, folder.resolve("data"), seed, judges)) {
+    try (var alone = FolderLock.of(folder);
+        var bed = new TestBed(world, base, folder.resolve("data"), seed, judges)) {
       for (var rows : chosen.stream().map(ArmList.Cell::rows).distinct().toList()) {
         judgeBase(rows, arms.rows().get(rows), bed, folder, seed);
       }
