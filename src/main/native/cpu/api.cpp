@@ -75,6 +75,15 @@ double tile_squares(const hf_matrix &a, const Tile &tile) {
 
 int64_t segments_of(int64_t columns) { return (columns + kSegment - 1) / kSegment; }
 
+// The segments of row i into their first, and the row's losses.
+void ce_kl_sum(const CeKlJob &job, int64_t i, RowStats *stats) {
+  const KernelTable &table = kernels();
+  for (int64_t segment = 1; segment < segments_of(job.z->columns); ++segment) {
+    table.ce_kl_merge(job, stats[0], stats[segment]);
+  }
+  table.ce_kl_losses(job, i, stats[0]);
+}
+
 // A row on one thread, while its segments are still in that thread's cache; `stats` has room for
 // them.
 void ce_kl_row(const CeKlJob &job, int64_t i, RowStats *stats) {
@@ -83,13 +92,9 @@ void ce_kl_row(const CeKlJob &job, int64_t i, RowStats *stats) {
   for (int64_t segment = 0; segment < segments; ++segment) {
     stats[segment] = table.ce_kl_stats(job, i, segment);
   }
-  RowStats row = stats[0];
-  for (int64_t segment = 1; segment < segments; ++segment) {
-    table.ce_kl_merge(job, row, stats[segment]);
-  }
-  table.ce_kl_losses(job, i, row);
+  ce_kl_sum(job, i, stats);
   for (int64_t segment = 0; segment < segments; ++segment) {
-    table.ce_kl_gradient(job, i, segment, row, stats[segment].largest);
+    table.ce_kl_gradient(job, i, segment, stats[0], stats[segment].largest);
   }
 }
 
@@ -106,11 +111,7 @@ void ce_kl_split(const CeKlJob &job, int64_t first, int64_t last, RowStats *stat
     }
   });
   for (int64_t i = first; i < last; ++i) {
-    RowStats *row = stats + (i - first) * segments;
-    for (int64_t segment = 1; segment < segments; ++segment) {
-      table.ce_kl_merge(job, row[0], row[segment]);
-    }
-    table.ce_kl_losses(job, i, row[0]);
+    ce_kl_sum(job, i, stats + (i - first) * segments);
   }
   share(parts, 1, operations, [&](int64_t begin, int64_t end) {
     for (int64_t part = begin; part < end; ++part) {
