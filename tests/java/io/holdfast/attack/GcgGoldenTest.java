@@ -1,5 +1,6 @@
 package io.holdfast.attack;
 
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
@@ -15,11 +16,15 @@ import io.holdfast.model.Scorer;
 import io.holdfast.torch.LibTorch;
 import io.holdfast.torch.Scope;
 import io.holdfast.torch.Tensors;
+import io.holdfast.torch.Threads;
+import java.lang.reflect.Method;
 import java.lang.reflect.Proxy;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
+import java.util.Set;
 import java.util.SplittableRandom;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.function.IntFunction;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
@@ -156,18 +161,17 @@ class GcgGoldenTest {
     int target = golden.get("target").size();
     var rows = new ArrayList<Long>();
     var scarce =
-        (Kernels)
-            Proxy.newProxyInstance(
-                Kernels.class.getClassLoader(),
-                new Class<?>[] {Kernels.class},
-                (proxy, method, arguments) -> {
-                  long asked = ((Matrix) arguments[0]).rows() / target;
-                  rows.add(asked);
-                  if (asked > 3) {
-                    throw new RuntimeException(real.getMessage());
-                  }
-                  return method.invoke(KERNELS, arguments);
-                });
+        kernels(
+            (method, arguments) -> {
+              long asked = ((Matrix) arguments[0]).rows() / target;
+              rows.add(asked);
+              if (asked > 3) {
+                throw new RuntimeException(real.getMessage());
+              }
+              return method.invoke(KERNELS, arguments);
+            });
+    int threads = Threads.get();
+    Threads.set(1);
     try (var decoder = Decoder.load(Goldens.path("model/llama-gqa"));
         var expected = Safetensors.open(Goldens.path("attack/llama-gqa.safetensors"));
         var scorer =
@@ -179,7 +183,68 @@ class GcgGoldenTest {
         assertEquals(wanted[i], losses[i], 1e-4);
       }
       assertEquals(List.of(10L, 5L, 2L, 2L, 2L, 2L, 2L), rows);
+    } finally {
+      Threads.set(threads);
     }
+  }
+
+  /** Batches that several threads take in turn are those that one takes, to the last bit. */
+  @Test
+  void lanesAreNotFelt() {
+    var random = new SplittableRandom(5);
+    IntFunction<int[]> draw = count -> random.ints(count, 4, 89).toArray();
+    var prompt = new AttackPrompt("", "", "", draw.apply(9), draw.apply(3), draw.apply(5));
+    int[] parent = draw.apply(12);
+    var candidates = new ArrayList<int[]>();
+    for (int i = 0; i < 700; i++) {
+      int[] changed = parent.clone();
+      changed[random.nextInt(parent.length)] = random.nextInt(4, 89);
+      candidates.add(changed);
+    }
+    int threads = Threads.get();
+    try (var decoder = Decoder.load(Goldens.path("model/llama-gqa"))) {
+      Threads.set(1);
+      double[] expected;
+      try (var scorer = crossEntropies(decoder, KERNELS, prompt)) {
+        expected = scorer.losses(parent, candidates);
+      }
+      Threads.set(3);
+      var callers = ConcurrentHashMap.<Thread>newKeySet();
+      try (var scorer = crossEntropies(decoder, watched(callers), prompt)) {
+        for (int again = 0; again < 3; again++) {
+          assertArrayEquals(expected, scorer.losses(parent, candidates));
+        }
+      }
+      assertTrue(callers.size() > 3, "threads that scored: " + callers.size());
+    } finally {
+      Threads.set(threads);
+    }
+  }
+
+  private static CandidateScorer crossEntropies(
+      Decoder decoder, Kernels kernels, AttackPrompt prompt) {
+    return new CandidateScorer(decoder, kernels, prompt, new TargetLoss.CrossEntropy(), 3072);
+  }
+
+  private static Kernels watched(Set<Thread> callers) {
+    return kernels(
+        (method, arguments) -> {
+          callers.add(Thread.currentThread());
+          return method.invoke(KERNELS, arguments);
+        });
+  }
+
+  /** What is called in the kernels' stead. */
+  private interface Call {
+    Object of(Method method, Object[] arguments) throws ReflectiveOperationException;
+  }
+
+  private static Kernels kernels(Call call) {
+    return (Kernels)
+        Proxy.newProxyInstance(
+            Kernels.class.getClassLoader(),
+            new Class<?>[] {Kernels.class},
+            (proxy, method, arguments) -> call.of(method, arguments));
   }
 
   /** The loss that comes with a gradient is the one that candidates are compared by. */

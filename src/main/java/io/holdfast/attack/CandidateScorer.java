@@ -3,35 +3,36 @@ package io.holdfast.attack;
 import io.holdfast.kernels.Kernels;
 import io.holdfast.model.Decoder;
 import io.holdfast.model.SharedPrefix;
+import io.holdfast.torch.ComputeDevice;
 import io.holdfast.torch.LibTorch;
-import io.holdfast.torch.NoGrad;
-import io.holdfast.torch.Scope;
-import io.holdfast.torch.Tensors;
+import io.holdfast.torch.Threads;
 import java.nio.IntBuffer;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.stream.IntStream;
-import org.bytedeco.pytorch.Tensor;
+import java.util.stream.Stream;
 
 /**
  * The loss of many strings in the place of one prompt.
  *
  * <p>What comes before the string is read once. Of strings that differ from their parent from some
  * token on, the tokens before that are read once too: candidates go through the model in the order
- * of their first difference, those that share most first. Only positions that predict the target
- * reach the head.
+ * of their first difference, those that share most first. On a CPU batches go side by side in
+ * {@linkplain CandidateLane lanes}.
  */
 final class CandidateScorer implements AutoCloseable {
+  /** Tokens of a batch that keep a core busy and stay in its cache. */
+  private static final int LANE_TOKENS = 1024;
+
   private final Decoder decoder;
   private final AttackPrompt prompt;
-  private final TargetHead head;
-  private final int batchTokens;
+  private final int laneTokens;
+  private final List<CandidateLane> lanes;
   private int mostRows = Integer.MAX_VALUE;
-  private SharedPrefix cache;
-  private int cacheRows;
-  private int cacheLength;
 
   /**
    * A scorer.
@@ -43,8 +44,13 @@ final class CandidateScorer implements AutoCloseable {
       Decoder decoder, Kernels kernels, AttackPrompt prompt, TargetLoss loss, int batchTokens) {
     this.decoder = decoder;
     this.prompt = prompt;
-    this.head = new TargetHead(kernels, decoder, loss);
-    this.batchTokens = batchTokens;
+    boolean cpu = ComputeDevice.current().equals(ComputeDevice.CPU);
+    this.laneTokens = cpu ? Math.min(LANE_TOKENS, batchTokens) : batchTokens;
+    int count = cpu ? Math.clamp(batchTokens / laneTokens, 1, Threads.get()) : 1;
+    this.lanes =
+        Stream.generate(() -> new CandidateLane(decoder, kernels, prompt, loss))
+            .limit(count)
+            .toList();
   }
 
   /** Whether the model was made for the prompt with a string of some length. */
@@ -53,7 +59,7 @@ final class CandidateScorer implements AutoCloseable {
   }
 
   /** A candidate, how much of the parent it begins with, and its place in the result. */
-  private record Row(int index, int[] string, int shared) {}
+  record Row(int index, int[] string, int shared) {}
 
   /**
    * Losses in the order of the candidates; each string is scored once.
@@ -72,21 +78,25 @@ final class CandidateScorer implements AutoCloseable {
 
   private double[] retried(int[] parent, List<int[]> candidates) {
     while (true) {
+      int most =
+          Math.min(
+              mostRows,
+              Math.clamp(laneTokens / Math.max(1, prompt.tail().length), 1, candidates.size()));
       try {
-        return attempt(parent, candidates);
+        return attempt(parent, candidates, most);
       } catch (RuntimeException e) {
-        if (!LibTorch.outOfMemory(e) || cacheRows <= 1) {
+        if (!LibTorch.outOfMemory(e) || most <= 1) {
           throw e;
         }
-        mostRows = cacheRows / 2;
-        drop();
+        mostRows = most / 2;
+        close();
       }
     }
   }
 
-  private double[] attempt(int[] parent, List<int[]> candidates) {
-    int[] tail = prompt.tail();
-    int longest = candidates.stream().mapToInt(c -> c.length).max().orElse(0) + tail.length;
+  private double[] attempt(int[] parent, List<int[]> candidates, int most) {
+    int tail = prompt.tail().length;
+    int longest = candidates.stream().mapToInt(c -> c.length).max().orElse(0) + tail;
     boolean sharing =
         SharedPrefix.possible(
             decoder.architecture(), prompt.before().length, prompt.before().length + longest);
@@ -95,14 +105,19 @@ final class CandidateScorer implements AutoCloseable {
             .mapToObj(i -> row(i, parent, candidates.get(i), sharing))
             .sorted(Comparator.comparingInt(Row::shared).reversed())
             .toList();
-    reserve(Math.max(longest, parent.length + tail.length), rows.size(), sharing);
-    cache.remember(sharing ? parent : new int[0]);
+    var batches = batches(rows, tail, most);
     var losses = new double[candidates.size()];
-    for (int start = 0; start < rows.size(); ) {
-      int end = end(rows, start, tail.length);
-      score(rows.subList(start, end), tail, losses, sharing);
-      start = end;
-    }
+    var next = new AtomicInteger();
+    int reach = Math.max(longest, parent.length + tail);
+    Threads.share(
+        Math.min(lanes.size(), batches.size()),
+        number -> {
+          var lane = lanes.get(number);
+          lane.begin(parent, most, reach, sharing);
+          for (int i = next.getAndIncrement(); i < batches.size(); i = next.getAndIncrement()) {
+            lane.score(batches.get(i), losses, sharing);
+          }
+        });
     return losses;
   }
 
@@ -114,14 +129,25 @@ final class CandidateScorer implements AutoCloseable {
     return new Row(index, string, sharing ? Math.max(0, Math.min(shared, most)) : 0);
   }
 
-  /** As many rows as one batch holds. The last one shares least, and so decides for all. */
-  private int end(List<Row> rows, int start, int tail) {
+  /** Batches of as many rows as a lane holds. */
+  private List<List<Row>> batches(List<Row> rows, int tail, int most) {
+    var batches = new ArrayList<List<Row>>();
+    for (int start = 0; start < rows.size(); ) {
+      int end = end(rows, start, tail, most);
+      batches.add(rows.subList(start, end));
+      start = end;
+    }
+    return batches;
+  }
+
+  /** The last row of a batch shares least, and so decides for all. */
+  private int end(List<Row> rows, int start, int tail, int most) {
     int longest = 0;
     int end = start;
-    while (end < rows.size() && end - start < Math.min(mostRows, cacheRows)) {
+    while (end < rows.size() && end - start < most) {
       longest = Math.max(longest, rows.get(end).string().length);
       long tokens = (longest + tail - rows.get(end).shared()) * (end - start + 1L);
-      if (end > start && tokens > batchTokens) {
+      if (end > start && tokens > laneTokens) {
         break;
       }
       end++;
@@ -129,65 +155,8 @@ final class CandidateScorer implements AutoCloseable {
     return end;
   }
 
-  /** A cache for batches of sequences up to a length. */
-  private void reserve(int longest, int candidates, boolean sharing) {
-    int[] before = sharing ? prompt.before() : new int[0];
-    int length = prompt.before().length + longest;
-    int tail = Math.max(1, prompt.tail().length);
-    int rows = Math.min(mostRows, Math.clamp(batchTokens / tail, 1, candidates));
-    if (cache == null || length > cacheLength || rows > cacheRows) {
-      drop();
-      cacheRows = rows;
-      cacheLength = length;
-      cache = new SharedPrefix(decoder, before, rows, length);
-    }
-  }
-
-  private void score(List<Row> rows, int[] tail, double[] losses, boolean sharing) {
-    int shared = rows.getLast().shared();
-    int[] lead = sharing ? new int[0] : prompt.before();
-    int width =
-        lead.length + rows.stream().mapToInt(row -> row.string().length).max().orElse(0) - shared;
-    width += tail.length;
-    int target = prompt.target().length;
-    var ids = new long[rows.size() * width];
-    var predicting = new long[rows.size() * target];
-    for (int r = 0; r < rows.size(); r++) {
-      int[] string = rows.get(r).string();
-      int[] own = Arrays.copyOfRange(string, shared, string.length);
-      int[] fed = AttackPrompt.join(lead, own, tail);
-      for (int t = 0; t < fed.length; t++) {
-        ids[r * width + t] = fed[t];
-      }
-      for (int t = 0; t < target; t++) {
-        predicting[r * target + t] = (long) r * width + fed.length - target + t;
-      }
-    }
-    try (var scope = Scope.open();
-        var noGrad = NoGrad.on()) {
-      int first = (sharing ? prompt.before().length : 0) + shared;
-      var hidden = cache.hidden(Tensors.of(ids, rows.size(), width), first);
-      double[] values = head.losses(picked(hidden, predicting), prompt.target());
-      for (int r = 0; r < rows.size(); r++) {
-        losses[rows.get(r).index()] = values[r];
-      }
-    }
-  }
-
-  private static Tensor picked(Tensor hidden, long[] positions) {
-    var flat = hidden.reshape(-1, hidden.size(2));
-    return flat.index_select(0, Tensors.of(positions, positions.length));
-  }
-
-  private void drop() {
-    if (cache != null) {
-      cache.close();
-      cache = null;
-    }
-  }
-
   @Override
   public void close() {
-    drop();
+    lanes.forEach(CandidateLane::close);
   }
 }

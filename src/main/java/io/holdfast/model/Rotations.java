@@ -59,8 +59,8 @@ final class Rotations {
     }
   }
 
-  /** The rotation of one pass for one embedding. */
-  Rotation of(Rope rope, Tokens tokens) {
+  /** The rotation of one pass for one embedding. Passes of several threads may ask at a time. */
+  synchronized Rotation of(Rope rope, Tokens tokens) {
     int time = Math.toIntExact(tokens.ids().size(1));
     int start = tokens.cache() == null ? 0 : tokens.cache().length();
     var table = table(rope, tokens.longest());

@@ -38,6 +38,7 @@ public final class LibTorch {
     // took four times as long with it on two cores. MKL can share LibTorch's OpenMP pool, but only
     // when its threading layer is chosen before its first call.
     OpenMp.calm();
+    NativeHeap.keep();
     boolean mkl = mklIsThere() && System.getProperty("org.bytedeco.openblas.load") == null;
     if (mkl) {
       System.setProperty("org.bytedeco.openblas.load", "mkl");
