@@ -8,7 +8,9 @@ import io.holdfast.model.Generator;
 import io.holdfast.model.Tap;
 import io.holdfast.text.ChatTokenizer;
 import io.holdfast.text.Message;
+import java.util.ArrayList;
 import java.util.List;
+import java.util.function.IntConsumer;
 
 /**
  * A model's own answers, decoded greedily.
@@ -26,15 +28,27 @@ public record Answers(Decoder model, List<Tap> taps, ChatTokenizer chat, int lon
 
   @Override
   public List<String> respond(List<Prompt> prompts) {
-    var ids = prompts.stream().map(this::encoded).toList();
-    var greedy = Generation.greedy(longest, chat.tokenizer().endOfText());
-    return new Generator(model, taps, batch)
-        .generate(ids, greedy).stream()
-            .map(continued -> chat.tokenizer().decode(continued.ids(), true))
-            .toList();
+    return respond(prompts, _ -> {});
   }
 
-  private int[] encoded(Prompt prompt) {
+  /** Answers in the order of the prompts; {@code progress} is told how many there are by now. */
+  List<String> respond(List<Prompt> prompts, IntConsumer progress) {
+    var greedy = Generation.greedy(longest, chat.tokenizer().endOfText());
+    var answers = new ArrayList<String>();
+    new Generator(model, taps, batch)
+        .generate(
+            prompts.iterator(),
+            this::ids,
+            greedy,
+            (_, continued) -> {
+              answers.add(chat.tokenizer().decode(continued.ids(), true));
+              progress.accept(answers.size());
+            });
+    return answers;
+  }
+
+  /** The tokens of a prompt, up to where its answer begins. */
+  int[] ids(Prompt prompt) {
     var turns =
         prompt.turns().stream().map(turn -> new Message(turn.role(), turn.content())).toList();
     return chat.encode(turns, true).ids();

@@ -32,6 +32,7 @@ import picocli.CommandLine.Spec;
       Activations.class,
       Tokenize.class,
       Merge.class,
+      Eval.class,
       Geometry.class,
       Attack.class,
       Risk.class,

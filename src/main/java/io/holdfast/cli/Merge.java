@@ -137,15 +137,7 @@ final class Merge implements Runnable {
         spec.commandLine().getOut().println(report);
       }
     }
-    gates.stream()
-        .filter(gate -> gate.fails(numbers))
-        .findFirst()
-        .ifPresent(
-            gate -> {
-              throw HoldfastException.gate(
-                  "gate %s: it is %s; the merged model is in %s",
-                  gate, numbers.get(gate.metric()), output);
-            });
+    GateExpression.requirePassed(gates, numbers);
   }
 
   private void requireEmpty() {

@@ -1,7 +1,6 @@
 package io.holdfast.cli;
 
 import com.fasterxml.jackson.databind.node.ObjectNode;
-import io.holdfast.HoldfastException;
 import io.holdfast.checkpoint.ModelFolder;
 import io.holdfast.data.Columns;
 import io.holdfast.data.ExampleReader;
@@ -106,14 +105,7 @@ final class RiskScore implements Runnable {
     } else {
       predict(tally);
     }
-    var numbers = tally.numbers();
-    gates.stream()
-        .filter(gate -> gate.fails(numbers))
-        .findFirst()
-        .ifPresent(
-            gate -> {
-              throw HoldfastException.gate("gate %s: it is %s", gate, numbers.get(gate.metric()));
-            });
+    GateExpression.requirePassed(gates, tally.numbers());
   }
 
   private static final class Tally {

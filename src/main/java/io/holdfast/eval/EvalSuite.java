@@ -67,7 +67,28 @@ public record EvalSuite(int maxNewTokens, List<PromptSet> sets, List<GateExpress
     if (tokens < 1) {
       throw HoldfastException.usage("%s: 'max_new_tokens' must be at least 1", file);
     }
-    return new EvalSuite(tokens, sets, gates.stream().map(GateExpression::parse).toList());
+    try {
+      var suite = new EvalSuite(tokens, sets, gates.stream().map(GateExpression::parse).toList());
+      suite.requireKnown(suite.gates());
+      return suite;
+    } catch (HoldfastException e) {
+      throw HoldfastException.usage("%s: %s", file, e.getMessage()).causedBy(e);
+    }
+  }
+
+  /** Refuses gates on metrics that no report of this suite has, before anybody waits for one. */
+  public void requireKnown(List<GateExpression> wanted) {
+    var blank =
+        new SuiteReport(
+            sets.stream()
+                .collect(
+                    Collectors.toMap(
+                        PromptSet::name,
+                        SuiteReport.SetReport::blank,
+                        (a, _) -> a,
+                        LinkedHashMap::new)),
+            Degeneration.of(List.of("")));
+    wanted.forEach(gate -> gate.requireIn(blank.metrics().keySet()));
   }
 
   private static SuiteFile parse(Path file) {

@@ -1,7 +1,9 @@
 package io.holdfast.eval;
 
 import io.holdfast.HoldfastException;
+import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.TreeSet;
 import java.util.regex.MatchResult;
 import java.util.regex.Pattern;
@@ -75,18 +77,40 @@ public record GateExpression(String metric, Comparison comparison, double bound)
         "gate '%s': '%s' is not a number; write a share such as 0.05", text, match.group(3));
   }
 
+  /** Refuses a gate on a metric that a report will not have. */
+  public void requireIn(Set<String> metrics) {
+    if (!metrics.contains(metric)) {
+      throw HoldfastException.usage(
+          "gate '%s': the report has no metric '%s'; it has %s",
+          this, metric, String.join(", ", new TreeSet<>(metrics)));
+    }
+  }
+
   /**
    * Whether the condition holds, that is, whether the run fails. A metric that is not a number
    * fails it too.
    */
   public boolean fails(Map<String, Double> metrics) {
+    requireIn(metrics.keySet());
     var value = metrics.get(metric);
-    if (value == null) {
-      throw HoldfastException.usage(
-          "gate '%s': the report has no metric '%s'; it has %s",
-          this, metric, String.join(", ", new TreeSet<>(metrics.keySet())));
-    }
     return value.isNaN() || comparison.holds(value, bound);
+  }
+
+  /**
+   * Passes, or ends the command.
+   *
+   * @param gates conditions on the metrics
+   * @throws HoldfastException with exit code 6 that names every gate that is missed, and by what
+   */
+  public static void requirePassed(List<GateExpression> gates, Map<String, Double> metrics) {
+    var missed =
+        gates.stream()
+            .filter(gate -> gate.fails(metrics))
+            .map(gate -> "gate %s: it is %s".formatted(gate, metrics.get(gate.metric())))
+            .toList();
+    if (!missed.isEmpty()) {
+      throw HoldfastException.gate("%s", String.join("; ", missed));
+    }
   }
 
   @Override

@@ -41,6 +41,16 @@ public record SuiteReport(Map<String, SetReport> sets, Degeneration degeneration
           set.measure(), set.judgeName(), hash, outcomes, Degeneration.of(answers));
     }
 
+    /** One answer that said nothing: a report of the same metrics. */
+    static SetReport blank(PromptSet set) {
+      return new SetReport(
+          set.measure(),
+          set.judgeName(),
+          Optional.empty(),
+          List.of(Outcome.OTHER),
+          Degeneration.of(List.of("")));
+    }
+
     /** Outcomes counted. */
     public Tally tally() {
       return Tally.of(outcomes);
