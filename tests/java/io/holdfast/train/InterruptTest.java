@@ -8,11 +8,14 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.Timeout.ThreadMode;
 import org.junit.jupiter.api.condition.DisabledOnOs;
 import org.junit.jupiter.api.condition.OS;
 
 /** Signals go to a process of its own, so that the one that runs the tests stays alive. */
 @DisabledOnOs(OS.WINDOWS)
+@Timeout(value = 2, unit = TimeUnit.MINUTES, threadMode = ThreadMode.SEPARATE_THREAD)
 class InterruptTest {
   /** Asks until a signal has come; "patient" goes on asking after it. */
   static final class Loop {
@@ -55,6 +58,7 @@ class InterruptTest {
 
   @Test
   void theLoopEndsByItselfAfterCtrlC() throws Exception {
+    CtrlC.assumeHeard();
     var process = start("polite");
     signal("INT", process);
     assertEquals(3, exitCode(process));
@@ -69,6 +73,7 @@ class InterruptTest {
 
   @Test
   void theSecondCtrlCEndsTheProcess() throws Exception {
+    CtrlC.assumeHeard();
     var process = start("patient");
     signal("INT", process);
     var err = process.errorReader();

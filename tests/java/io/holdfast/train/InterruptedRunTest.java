@@ -20,6 +20,7 @@ class InterruptedRunTest {
 
   @Test
   void anInterruptedRunIsSavedAndGoesOn() throws Exception {
+    CtrlC.assumeHeard();
     var tiny = TinyRun.in(folder);
     var run = tiny.output("run");
     var endless = process(tiny, "steps=1000000", "checkpoint.every=0");

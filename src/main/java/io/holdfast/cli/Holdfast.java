@@ -36,6 +36,7 @@ import picocli.CommandLine.Spec;
       Geometry.class,
       Attack.class,
       Risk.class,
+      Report.class,
       Doctor.class,
       Bench.class,
       GenerateCompletion.class

@@ -26,6 +26,10 @@ public record LineChart(String title, String across, List<Line> lines, double ch
   private static final double TOP = 14;
   private static final double BOTTOM = 38;
   private static final double HEAD = 28;
+
+  /** Points that are told apart; more are a curve. */
+  private static final int MARKED = 40;
+
   private static final String STYLE =
       """
       text { font: 11px system-ui, sans-serif; fill: #5b6670 } .title { font: 600 13px system-ui;
@@ -181,10 +185,12 @@ public record LineChart(String title, String across, List<Line> lines, double ch
       }
       double x = axes.x(line.x()[i]);
       path.append(format("%s%.1f %.1f", path.isEmpty() ? "M" : "L", x, axes.y(line.y()[i])));
-      svg.append(
-          format(
-              "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"3\" fill=\"%s\"/>%n",
-              x, axes.y(line.y()[i]), colour));
+      if (line.x().length <= MARKED) {
+        svg.append(
+            format(
+                "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"3\" fill=\"%s\"/>%n",
+                x, axes.y(line.y()[i]), colour));
+      }
       if (Double.isFinite(line.low()[i]) && Double.isFinite(line.high()[i])) {
         svg.append(
             format(
