@@ -29,13 +29,10 @@ import picocli.CommandLine.Spec;
 /** Hidden states of rows. */
 @Command(
     name = "activations",
-    description = {
-      "Write hidden states as safetensors: a float32 tensor [positions, d] per row and layer,"
-          + " named",
-      "id/layer. Layer 0 is the embedding output, layer l the residual stream after block l,"
-          + " before",
-      "the final norm."
-    })
+    description =
+        "Write hidden states as safetensors: a float32 tensor [positions, d] per row and layer,"
+            + " named id/layer. Layer 0 is the embedding output, layer l the residual stream after"
+            + " block l, before the final norm.")
 final class Activations implements Runnable {
   /** Bytes of hidden states that wait to be written. */
   private static final long WAITING = 1L << 28;

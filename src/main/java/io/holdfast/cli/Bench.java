@@ -45,10 +45,10 @@ final class Bench implements Runnable {
   /** {@code bench kernels}. */
   @Command(
       name = "kernels",
-      description = {
-        "Measure copy bandwidth and matrix rate, then each kernel's time, its share of what those",
-        "allow, and how many times faster it is than LibTorch's operations. Wants an idle machine."
-      })
+      description =
+          "Measure copy bandwidth and matrix rate, then each kernel's time, its share of what those"
+              + " allow, and how many times faster it is than LibTorch's operations. Wants an idle"
+              + " machine.")
   static final class OfKernels implements Runnable {
     @Spec private CommandSpec spec;
 
@@ -164,10 +164,9 @@ final class Bench implements Runnable {
   /** {@code bench load}. */
   @Command(
       name = "load",
-      description = {
-        "Measure how long a model's weights take from the page cache to memory that a forward pass",
-        "reads, beside the time of reading the files. Wants an idle machine."
-      })
+      description =
+          "Measure how long a model's weights take from the page cache to memory that a forward"
+              + " pass reads, beside the time of reading the files. Wants an idle machine.")
   static final class OfLoading implements Runnable {
     @Spec private CommandSpec spec;
 

@@ -30,8 +30,8 @@ import picocli.CommandLine.Spec;
     name = "generate",
     description = {
       "Continue prompts, many at a time; greedy unless a temperature is given.",
-      "Of generation_config.json only the tokens that end a text are read: what it says of"
-          + " sampling is not applied."
+      "Of generation_config.json only the tokens that end a text are read: what it says of sampling"
+          + " is not applied."
     })
 final class Generate implements Runnable {
   @Spec private CommandSpec spec;

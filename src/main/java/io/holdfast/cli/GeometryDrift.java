@@ -34,11 +34,11 @@ import picocli.CommandLine.Spec;
 /** How runs moved the states of safety prompts. */
 @Command(
     name = "drift",
-    description = {
-      "Measure, at every layer and along the checkpoints of runs, how the states of harmful and",
-      "benign prompts move from the start of the run, and how much the task's gradient interferes",
-      "with the safety subspace there. Prints a table of each run's last checkpoint."
-    })
+    description =
+        "Measure, at every layer and along the checkpoints of runs, how the states of harmful and"
+            + " benign prompts move from the start of the run, and how much the task's gradient"
+            + " interferes with the safety subspace there. Prints a table of each run's last"
+            + " checkpoint.")
 final class GeometryDrift implements Runnable {
   private static final ObjectMapper JSON = new ObjectMapper();
   private static final List<String> COLUMNS =

@@ -30,12 +30,11 @@ import picocli.CommandLine.Spec;
 /** A safety subspace from contrasting prompts. */
 @Command(
     name = "fit",
-    description = {
-      "Fit a safety subspace to the hidden states of contrasting prompts: at each layer the",
-      "difference in means first, then the directions in which harmful prompts differ most from"
-          + " the",
-      "benign mean. The file is what guard.subspace.basis of a training configuration names."
-    })
+    description =
+        "Fit a safety subspace to the hidden states of contrasting prompts: at each layer the"
+            + " difference in means first, then the directions in which harmful prompts differ most"
+            + " from the benign mean. The file is what guard.subspace.basis of a training"
+            + " configuration names.")
 final class GeometryFit implements Runnable {
   private static final ObjectMapper JSON = new ObjectMapper();
 

@@ -25,11 +25,10 @@ import picocli.CommandLine.Spec;
 /** What removing and adding carriers does to a model's answers. */
 @Command(
     name = "intervene",
-    description = {
-      "Remove and add the refusal carrier while the model answers a suite, beside controls: random",
-      "directions, the same change along them, the wrong layer, the wrong position. Made to test",
-      "models that you own."
-    })
+    description =
+        "Remove and add the refusal carrier while the model answers a suite, beside controls:"
+            + " random directions, the same change along them, the wrong layer, the wrong position."
+            + " Made to test models that you own.")
 final class GeometryIntervene implements Runnable {
   @Spec private CommandSpec spec;
   @ParentCommand private Geometry group;

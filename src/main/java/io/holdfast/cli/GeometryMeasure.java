@@ -22,13 +22,10 @@ import picocli.CommandLine.Spec;
 /** The geometry of one model. */
 @Command(
     name = "measure",
-    description = {
-      "Measure where harm and refusal are read, how far they coincide, and, with a reference, how"
-          + " far",
-      "they moved: each number with its bootstrap interval, its null under shuffled labels and"
-          + " what",
-      "chance gives. Coupling is a diagnostic, not a safety score."
-    })
+    description =
+        "Measure where harm and refusal are read, how far they coincide, and, with a reference, how"
+            + " far they moved: each number with its bootstrap interval, its null under shuffled"
+            + " labels and what chance gives. Coupling is a diagnostic, not a safety score.")
 final class GeometryMeasure implements Runnable {
   @Spec private CommandSpec spec;
   @Mixin private ModelOption model;

@@ -15,13 +15,11 @@ import picocli.CommandLine.Spec;
 /** A whole study as one configuration says. */
 @Command(
     name = "protocol",
-    description = {
-      "Run a whole study: train regimes, measure their checkpoints beside the reference, remove"
-          + " and",
-      "add carriers, replay attack strings; write results.json, results.csv, report.html, plots/."
-          + " What",
-      "was interrupted goes on where it stopped. Made to test models that you own."
-    })
+    description =
+        "Run a whole study: train regimes, measure their checkpoints beside the reference, remove"
+            + " and add carriers, replay attack strings; write results.json, results.csv,"
+            + " report.html, plots/. What was interrupted goes on where it stopped. Made to test"
+            + " models that you own.")
 final class GeometryProtocol implements Runnable {
   @Spec private CommandSpec spec;
   @ParentCommand private Geometry group;

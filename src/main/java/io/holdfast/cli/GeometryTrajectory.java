@@ -24,12 +24,10 @@ import picocli.CommandLine.Spec;
 /** Geometry and behaviour along the checkpoints of a run. */
 @Command(
     name = "trajectory",
-    description = {
-      "Measure the checkpoints of a run one after another, with the model it started from as the",
-      "reference, and correlate geometry with behaviour. What is measured is kept: a study that"
-          + " was",
-      "interrupted goes on where it stopped."
-    })
+    description =
+        "Measure the checkpoints of a run one after another, with the model it started from as the"
+            + " reference, and correlate geometry with behaviour. What is measured is kept: a study"
+            + " that was interrupted goes on where it stopped.")
 final class GeometryTrajectory implements Runnable {
   @Spec private CommandSpec spec;
   @Mixin private StudyOption study;

@@ -28,11 +28,10 @@ import picocli.CommandLine.Spec;
 /** Fits a classifier of prompts to a model's activations. */
 @Command(
     name = "fit",
-    description = {
-      "Fit a risk predictor: layer, position and classifier are chosen by cross-validation, the",
-      "report is of prompts that no choice has seen. Writes FILE.safetensors and, beside it,",
-      "FILE.json."
-    })
+    description =
+        "Fit a risk predictor: layer, position and classifier are chosen by cross-validation, the"
+            + " report is of prompts that no choice has seen. Writes FILE.safetensors and, beside"
+            + " it, FILE.json.")
 final class RiskFit implements Runnable {
   @Spec private CommandSpec spec;
   @Mixin private ModelOption model;

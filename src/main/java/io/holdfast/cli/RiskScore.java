@@ -33,10 +33,9 @@ import picocli.CommandLine.Spec;
 /** Writes rows with their risk. */
 @Command(
     name = "score",
-    description = {
-      "Write rows with their risk, 0 to 1, in a field of its own: by a critic that reads request",
-      "and answer, or by a predictor that reads the model's activations on the prompt."
-    })
+    description =
+        "Write rows with their risk, 0 to 1, in a field of its own: by a critic that reads request"
+            + " and answer, or by a predictor that reads the model's activations on the prompt.")
 final class RiskScore implements Runnable {
   private static final int TOGETHER = 256;
 

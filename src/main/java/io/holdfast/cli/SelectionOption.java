@@ -27,13 +27,10 @@ final class SelectionOption {
 
   @Option(
       names = "--select",
-      description = {
-        "Judge the mean difference of every layer and position by what ablating and adding it does"
-            + " to",
-        "refusals, on prompts held out of the fit (Arditi et al. 2024). --layers selected keeps"
-            + " the",
-        "layers at which one passes."
-      })
+      description =
+          "Judge the mean difference of every layer and position by what ablating and adding it"
+              + " does to refusals, on prompts held out of the fit (Arditi et al. 2024). --layers"
+              + " selected keeps the layers at which one passes.")
   private boolean select;
 
   @Option(
