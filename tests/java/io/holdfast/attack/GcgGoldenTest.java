@@ -115,7 +115,7 @@ class GcgGoldenTest {
     int[] parent = draw.apply(6);
     try (var decoder = Decoder.load(Goldens.path("model/" + model))) {
       // With the shorter one all is within the first frequencies, with the longer one it is not.
-      for (int lead : new int[] {12, 30}) {
+      for (int lead : new int[] {12, 25, 30}) {
         var prompt = new AttackPrompt("", "", "", draw.apply(lead), draw.apply(3), draw.apply(5));
         var candidates = new ArrayList<>(List.of(parent, draw.apply(6), draw.apply(9)));
         for (int position = 0; position < 6; position += 2) {
@@ -136,9 +136,12 @@ class GcgGoldenTest {
         }
         try (var scorer =
             new CandidateScorer(decoder, KERNELS, prompt, new TargetLoss.CrossEntropy(), 40)) {
-          double[] losses = scorer.losses(parent, candidates);
-          for (int i = 0; i < losses.length; i++) {
-            assertEquals(expected.get(i), losses[i], 1e-4, model + " " + lead + " " + i);
+          // Between them one that may share the prompt even where the longest of all may not.
+          for (int count : new int[] {candidates.size(), 1, candidates.size()}) {
+            double[] losses = scorer.losses(parent, candidates.subList(0, count));
+            for (int i = 0; i < count; i++) {
+              assertEquals(expected.get(i), losses[i], 1e-4, model + " " + lead + " " + i);
+            }
           }
         }
       }

@@ -22,6 +22,7 @@ final class CandidateLane implements AutoCloseable {
   private SharedPrefix cache;
   private int cacheRows;
   private int cacheLength;
+  private boolean cacheShares;
 
   CandidateLane(Decoder decoder, Kernels kernels, AttackPrompt prompt, TargetLoss loss) {
     this.decoder = decoder;
@@ -39,8 +40,10 @@ final class CandidateLane implements AutoCloseable {
    */
   void begin(int[] parent, int rows, int longest, boolean sharing) {
     int length = prompt.before().length + longest;
-    if (cache == null || length > cacheLength || rows > cacheRows) {
+    boolean fits = length <= cacheLength && rows <= cacheRows && sharing == cacheShares;
+    if (cache == null || !fits) {
       close();
+      cacheShares = sharing;
       cacheRows = rows;
       cacheLength = length;
       cache = new SharedPrefix(decoder, sharing ? prompt.before() : new int[0], rows, length);

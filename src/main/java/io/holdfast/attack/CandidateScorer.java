@@ -13,6 +13,7 @@ import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
 
@@ -70,7 +71,21 @@ final class CandidateScorer implements AutoCloseable {
     // Draws repeat themselves: of 512 candidates a twentieth, by nanoGCG's defaults.
     var places = new LinkedHashMap<IntBuffer, Integer>();
     candidates.forEach(ids -> places.putIfAbsent(IntBuffer.wrap(ids), places.size()));
-    double[] losses = retried(parent, places.keySet().stream().map(IntBuffer::array).toList());
+    var distinct = places.keySet().stream().map(IntBuffer::array).toList();
+    var losses = new double[distinct.size()];
+    // Sequences on either side of a border of rotary frequencies do not share a batch.
+    int border = decoder.architecture().shortPositions();
+    IntStream.range(0, losses.length)
+        .boxed()
+        .collect(Collectors.partitioningBy(i -> prompt.length(distinct.get(i).length) > border))
+        .values()
+        .forEach(
+            side -> {
+              if (!side.isEmpty()) {
+                double[] found = retried(parent, side.stream().map(distinct::get).toList());
+                IntStream.range(0, found.length).forEach(i -> losses[side.get(i)] = found[i]);
+              }
+            });
     return candidates.stream()
         .mapToDouble(ids -> losses[places.get(IntBuffer.wrap(ids))])
         .toArray();
@@ -96,7 +111,8 @@ final class CandidateScorer implements AutoCloseable {
 
   private double[] attempt(int[] parent, List<int[]> candidates, int most) {
     int tail = prompt.tail().length;
-    int longest = candidates.stream().mapToInt(c -> c.length).max().orElse(0) + tail;
+    int candidate = candidates.stream().mapToInt(c -> c.length).max().orElse(0);
+    int longest = Math.max(candidate, parent.length) + tail;
     boolean sharing =
         SharedPrefix.possible(
             decoder.architecture(), prompt.before().length, prompt.before().length + longest);
@@ -108,12 +124,11 @@ final class CandidateScorer implements AutoCloseable {
     var batches = batches(rows, tail, most);
     var losses = new double[candidates.size()];
     var next = new AtomicInteger();
-    int reach = Math.max(longest, parent.length + tail);
     Threads.share(
         Math.min(lanes.size(), batches.size()),
         number -> {
           var lane = lanes.get(number);
-          lane.begin(parent, most, reach, sharing);
+          lane.begin(parent, most, longest, sharing);
           for (int i = next.getAndIncrement(); i < batches.size(); i = next.getAndIncrement()) {
             lane.score(batches.get(i), losses, sharing);
           }

@@ -16,9 +16,10 @@ final class NativeHeap {
   private NativeHeap() {}
 
   /**
-   * Keeps memory that was freed, for the next tensor. By default every tensor of more than a page
-   * or so gives its pages back and the next one has them cleared by the kernel again: a sixth of
-   * the time of a small model's forward pass. What the environment says already stays.
+   * Keeps memory that was freed for the next tensor. By default glibc gives the pages at the end of
+   * a thread's heap back as soon as a tensor there is freed, and the kernel clears new ones for the
+   * next: a sixth of the time of a small model's forward pass. What the environment says already
+   * stays.
    */
   static void keep() {
     var mallopt = Linker.nativeLinker().defaultLookup().find("mallopt");

@@ -57,23 +57,22 @@ public final class Threads {
   }
 
   private static void await(Iterable<Future<?>> running) {
-    RuntimeException failed = null;
+    Throwable failed = null;
     for (var one : running) {
       try {
         one.get();
       } catch (ExecutionException e) {
-        var cause =
-            e.getCause() instanceof RuntimeException r
-                ? r
-                : new IllegalStateException(e.getCause());
-        failed = failed == null ? cause : failed;
+        failed = failed == null ? e.getCause() : failed;
       } catch (InterruptedException e) {
         Thread.currentThread().interrupt();
         throw new IllegalStateException(e);
       }
     }
-    if (failed != null) {
-      throw failed;
+    switch (failed) {
+      case null -> {}
+      case RuntimeException e -> throw e;
+      case Error e -> throw e;
+      default -> throw new IllegalStateException(failed);
     }
   }
 }
