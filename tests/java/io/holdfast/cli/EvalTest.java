@@ -154,6 +154,22 @@ class EvalTest {
   }
 
   @Test
+  void whatAJudgeMissesInARowCostsNothing() throws IOException {
+    var run = eval(folder.resolve("nowhere"));
+    assertTrue(run.err().contains("nowhere"), run.err());
+    Files.writeString(
+        folder.resolve("suite.yaml"),
+        "judge: world\nsets: {harmful: {file: harmful.jsonl, measure: asr}}\n");
+    run = eval(folder.resolve("nowhere"));
+    assertEquals(ExitCode.INPUT.code(), run.exitCode());
+    assertTrue(run.err().contains("harmful.jsonl: row '1': the judge 'world' needs"), run.err());
+    Files.delete(folder.resolve("suite.yaml"));
+    run = eval(BASE);
+    assertEquals(ExitCode.INPUT.code(), run.exitCode());
+    assertTrue(run.err().contains("suite.yaml: there is no such file"), run.err());
+  }
+
+  @Test
   void aPromptThatLeavesNoRoomIsNamed() throws IOException {
     prompts("benign", List.of(ASKED.get(3), "word ".repeat(400)));
     var run = eval(BASE, "--quiet");

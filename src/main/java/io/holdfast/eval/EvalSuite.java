@@ -11,6 +11,7 @@ import io.holdfast.HoldfastException;
 import io.holdfast.world.World;
 import java.io.IOException;
 import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -107,6 +108,8 @@ public record EvalSuite(int maxNewTokens, List<PromptSet> sets, List<GateExpress
     } catch (JsonProcessingException e) {
       throw HoldfastException.usage("%s: is not a suite: %s", file, e.getOriginalMessage())
           .causedBy(e);
+    } catch (NoSuchFileException e) {
+      throw HoldfastException.input("%s: there is no such file", file).causedBy(e);
     } catch (IOException e) {
       throw HoldfastException.input("%s: cannot be read (%s)", file, e.getMessage()).causedBy(e);
     }
@@ -128,8 +131,16 @@ public record EvalSuite(int maxNewTokens, List<PromptSet> sets, List<GateExpress
     if (limit < 1) {
       throw HoldfastException.usage("%s: set '%s': 'limit' must be at least 1", suite, name);
     }
-    var cases = CaseFile.read(suite.resolveSibling(entry.file()), limit);
-    return new PromptSet(name, measure, judgeName, judge(suite, judgeName), cases);
+    var file = suite.resolveSibling(entry.file());
+    var cases = CaseFile.read(file, limit);
+    var judge = judge(suite, judgeName);
+    try {
+      // What a judge misses in a row, it misses before the first answer.
+      cases.forEach(asked -> judge.judge(asked, ""));
+    } catch (HoldfastException e) {
+      throw HoldfastException.input("%s: %s", file, e.getMessage()).causedBy(e);
+    }
+    return new PromptSet(name, measure, judgeName, judge, cases);
   }
 
   /**
