@@ -159,6 +159,7 @@ class MergeTest {
     var code = merge(BASE, RICH, "--dtype", "bfloat16", "--fail-if", "mean_kl>1e-9");
     assertEquals(ExitCode.GATE, code);
     assertTrue(err.toString().contains("gate mean_kl>1.0E-9: it is "), err.toString());
+    assertTrue(err.toString().contains("; the merged model is in " + output()), err.toString());
     assertTrue(Files.exists(output().resolve("model.safetensors")), "written all the same");
   }
 

@@ -17,7 +17,6 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
-import java.util.stream.Stream;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
@@ -82,15 +81,9 @@ final class Eval implements Runnable {
     if (batchSize < 1) {
       throw HoldfastException.usage("--batch-size is at least 1");
     }
-    var suite = EvalSuite.load(suiteFile);
-    var gates =
-        Stream.concat(suite.gates().stream(), failIf.stream().map(GateExpression::parse)).toList();
-    suite.requireKnown(gates);
+    var suite = EvalSuite.load(suiteFile).gatedBy(failIf);
     var evaluated = evaluated(suite);
-    var metrics = evaluated.report().metrics();
     var json = json(suite, evaluated.report());
-    var missed = json.putArray("missed_gates");
-    gates.stream().filter(gate -> gate.fails(metrics)).forEach(gate -> missed.add(gate.toString()));
     if (answersFile != null) {
       OutputOption.writeLines(answersFile, lines(suite, evaluated));
     }
@@ -102,7 +95,8 @@ final class Eval implements Runnable {
     } else {
       AtomicFile.write(output, json.toPrettyString() + "\n");
     }
-    GateExpression.requirePassed(gates, metrics);
+    GateExpression.requirePassed(
+        suite.gates(), evaluated.report().metrics(), "the report is written");
   }
 
   private Evaluated evaluated(EvalSuite suite) {
@@ -144,7 +138,7 @@ final class Eval implements Runnable {
     json.put("model", model.folder().toString()).put("model_sha256", model.hash());
     model.adapter().ifPresent(folder -> json.put("adapter", folder.toString()));
     json.put("suite", suiteFile.toString()).put("max_new_tokens", suite.maxNewTokens());
-    json.setAll((ObjectNode) JSON.valueToTree(report));
+    json.setAll(SuiteEvaluator.json(suite, report));
     return json;
   }
 

@@ -137,7 +137,7 @@ final class Merge implements Runnable {
         spec.commandLine().getOut().println(report);
       }
     }
-    GateExpression.requirePassed(gates, numbers);
+    GateExpression.requirePassed(gates, numbers, "the merged model is in " + output);
   }
 
   private void requireEmpty() {

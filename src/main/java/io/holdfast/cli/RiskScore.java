@@ -104,7 +104,7 @@ final class RiskScore implements Runnable {
     } else {
       predict(tally);
     }
-    GateExpression.requirePassed(gates, tally.numbers());
+    GateExpression.requirePassed(gates, tally.numbers(), "the rows are written");
   }
 
   private static final class Tally {

@@ -4,6 +4,7 @@ import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.holdfast.cli.study.LiveMeasure;
 import io.holdfast.eval.EvalSuite;
+import io.holdfast.eval.SuiteReport;
 import io.holdfast.model.Decoder;
 import io.holdfast.text.ChatTokenizer;
 import io.holdfast.train.Evaluator;
@@ -35,7 +36,11 @@ record SuiteEvaluator(EvalSuite suite) implements Evaluator {
 
   @Override
   public ObjectNode evaluate(Decoder model, ChatTokenizer chat) {
-    var report = suite.run(new Answers(model, chat, suite.maxNewTokens(), BATCH));
+    return json(suite, suite.run(new Answers(model, chat, suite.maxNewTokens(), BATCH)));
+  }
+
+  /** A report with the names of the gates that it misses. */
+  static ObjectNode json(EvalSuite suite, SuiteReport report) {
     ObjectNode line = JSON.valueToTree(report);
     var missed = line.putArray("missed_gates");
     suite.missed(report).forEach(gate -> missed.add(gate.toString()));

@@ -19,6 +19,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.stream.Collectors;
+import java.util.stream.Stream;
 
 /**
  * Prompt files with what each measures, and the gates a model has to pass.
@@ -69,16 +70,26 @@ public record EvalSuite(int maxNewTokens, List<PromptSet> sets, List<GateExpress
       throw HoldfastException.usage("%s: 'max_new_tokens' must be at least 1", file);
     }
     try {
-      var suite = new EvalSuite(tokens, sets, gates.stream().map(GateExpression::parse).toList());
-      suite.requireKnown(suite.gates());
-      return suite;
+      return new EvalSuite(tokens, sets, List.of()).gatedBy(gates);
     } catch (HoldfastException e) {
       throw HoldfastException.usage("%s: %s", file, e.getMessage()).causedBy(e);
     }
   }
 
-  /** Refuses gates on metrics that no report of this suite has, before anybody waits for one. */
-  public void requireKnown(List<GateExpression> wanted) {
+  /**
+   * The same suite with more gates.
+   *
+   * @throws HoldfastException if one is on a metric that no report of this suite has: before
+   *     anybody waits for it
+   */
+  public EvalSuite gatedBy(List<String> more) {
+    var added = more.stream().map(GateExpression::parse).toList();
+    requireKnown(added);
+    return new EvalSuite(
+        maxNewTokens, sets, Stream.concat(gates.stream(), added.stream()).toList());
+  }
+
+  private void requireKnown(List<GateExpression> wanted) {
     var blank =
         new SuiteReport(
             sets.stream()

@@ -100,16 +100,18 @@ public record GateExpression(String metric, Comparison comparison, double bound)
    * Passes, or ends the command.
    *
    * @param gates conditions on the metrics
+   * @param written what there is all the same, for the end of the message
    * @throws HoldfastException with exit code 6 that names every gate that is missed, and by what
    */
-  public static void requirePassed(List<GateExpression> gates, Map<String, Double> metrics) {
+  public static void requirePassed(
+      List<GateExpression> gates, Map<String, Double> metrics, String written) {
     var missed =
         gates.stream()
             .filter(gate -> gate.fails(metrics))
             .map(gate -> "gate %s: it is %s".formatted(gate, metrics.get(gate.metric())))
             .toList();
     if (!missed.isEmpty()) {
-      throw HoldfastException.gate("%s", String.join("; ", missed));
+      throw HoldfastException.gate("%s; %s", String.join("; ", missed), written);
     }
   }
 

@@ -7,15 +7,20 @@ import java.io.IOException;
 import java.io.StringWriter;
 import java.io.UncheckedIOException;
 import java.util.ArrayList;
+import java.util.Collection;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Locale;
+import java.util.Map;
 import java.util.Optional;
 import java.util.SequencedSet;
 import java.util.Set;
+import java.util.function.BiFunction;
 import java.util.function.Function;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
+import java.util.stream.Stream;
+import org.apache.commons.math3.stat.descriptive.rank.Median;
 
 /**
  * Runs beside one another: what came out, what was set differently, and how they got there.
@@ -95,9 +100,8 @@ public record RunsReport(List<RunLog> runs) {
   }
 
   private static double median(Series series) {
-    double[] sorted = series.points().stream().mapToDouble(Series.Point::value).sorted().toArray();
-    int half = sorted.length / 2;
-    return sorted.length % 2 == 1 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2;
+    return new Median()
+        .evaluate(series.points().stream().mapToDouble(Series.Point::value).toArray());
   }
 
   private static String share(Series series) {
@@ -112,26 +116,32 @@ public record RunsReport(List<RunLog> runs) {
 
   /** Settings that are not the same in all runs, without where they wrote. */
   public Optional<Table> differences() {
-    var keys = new LinkedHashSet<String>();
-    runs.forEach(run -> keys.addAll(run.settings().sequencedKeySet()));
     var rows =
-        keys.stream()
-            .filter(key -> !key.equals("output"))
-            .map(
-                key -> {
-                  var row = new ArrayList<>(List.of(key));
-                  runs.forEach(run -> row.add(run.settings().getOrDefault(key, "-")));
-                  return row;
-                })
+        rows(
+                run -> run.settings().sequencedKeySet(),
+                (run, key) -> run.settings().getOrDefault(key, "-"))
+            .filter(row -> !row.getFirst().equals("output"))
             .filter(row -> row.stream().skip(1).distinct().count() > 1)
             .toList();
     return rows.isEmpty() ? Optional.empty() : Optional.of(beside("key", rows));
   }
 
-  private Table beside(String corner, List<? extends List<String>> rows) {
+  /** A row a key that any run has: the key, and what each run has under it. */
+  private Stream<List<String>> rows(
+      Function<RunLog, Collection<String>> keys, BiFunction<RunLog, String, String> cell) {
+    return runs.stream()
+        .flatMap(run -> keys.apply(run).stream())
+        .distinct()
+        .map(
+            key ->
+                Stream.concat(Stream.of(key), runs.stream().map(run -> cell.apply(run, key)))
+                    .toList());
+  }
+
+  private Table beside(String corner, List<List<String>> rows) {
     var head = new ArrayList<>(List.of(corner));
     runs.forEach(run -> head.add(run.name()));
-    return new Table(head, rows.stream().<List<String>>map(List::copyOf).toList());
+    return new Table(head, rows);
   }
 
   /** The page with every series that changes over the steps. */
@@ -217,20 +227,13 @@ public record RunsReport(List<RunLog> runs) {
   }
 
   private Table manifests() {
-    var keys = new LinkedHashSet<String>();
-    runs.forEach(run -> run.manifest().fieldNames().forEachRemaining(keys::add));
     return beside(
         "manifest",
-        keys.stream()
-            .map(
-                key -> {
-                  var row = new ArrayList<>(List.of(key));
-                  runs.forEach(
-                      run -> {
-                        var value = run.manifest().path(key);
-                        row.add(value.isContainerNode() ? value.toString() : value.asText("-"));
-                      });
-                  return row;
+        rows(
+                run -> run.manifest().propertyStream().map(Map.Entry::getKey).toList(),
+                (run, key) -> {
+                  var value = run.manifest().path(key);
+                  return value.isContainerNode() ? value.toString() : value.asText("-");
                 })
             .toList());
   }
