@@ -1,5 +1,11 @@
 package io.holdfast;
 
+import java.io.IOException;
+import java.nio.charset.CharacterCodingException;
+import java.nio.file.AccessDeniedException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+
 /**
  * An error that a person can act on: what is wrong, where, and what to do about it.
  *
@@ -22,6 +28,23 @@ public final class HoldfastException extends RuntimeException {
   /** A bad input file: name the file, the line or tensor, the field and the remedy. */
   public static HoldfastException input(String format, Object... arguments) {
     return new HoldfastException(ExitCode.INPUT, format.formatted(arguments), null);
+  }
+
+  /** An input file that the system did not let us read: what that means, and the remedy. */
+  public static HoldfastException unreadable(Path file, IOException cause) {
+    var found =
+        switch (cause) {
+          case AccessDeniedException _ -> "may not be read; change its permissions";
+          case CharacterCodingException _ -> "is not UTF-8 text; convert it";
+          // What exceptions say of the next two repeats the name, or depends on who read.
+          case IOException _ when Files.notExists(file) -> "there is no such file";
+          case IOException _ when Files.isDirectory(file) -> "is a folder; name a file";
+          // A parser's message goes on with an excerpt; some exceptions have none at all.
+          case IOException e when e.getMessage() instanceof String said && !said.isBlank() ->
+              "cannot be read (%s)".formatted(said.lines().findFirst().orElseThrow());
+          case IOException e -> "cannot be read (%s)".formatted(e);
+        };
+    return input("%s: %s", file, found).causedBy(cause);
   }
 
   /** A device, back end or tool that is not there: name the remedy. */

@@ -56,6 +56,13 @@ class JsonRowsTest {
     assertTrue(error(folder.resolve("none.jsonl")).contains("none.jsonl: there is no such file"));
   }
 
+  @Test
+  void aFolderAndAPipeAreNamedForWhatTheyAre() {
+    assertTrue(error(folder).endsWith(": is a folder; name a file of rows"), error(folder));
+    var pipe = error(Path.of("/dev/null"));
+    assertTrue(pipe.startsWith("/dev/null: is no regular file; write the rows to one"), pipe);
+  }
+
   private List<String> rows(String text) throws IOException {
     var rows = new ArrayList<String>();
     Rows.read(write(text), (json, place) -> rows.add(json.toString()));

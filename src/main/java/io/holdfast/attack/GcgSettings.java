@@ -107,7 +107,7 @@ public record GcgSettings(
         words.removeIf(String::isBlank);
         return words;
       } catch (IOException e) {
-        throw HoldfastException.input("%s: cannot be read (%s)", file, e.getMessage()).causedBy(e);
+        throw HoldfastException.unreadable(file, e);
       }
     }
 

@@ -2,7 +2,6 @@ package io.holdfast.attack;
 
 import io.holdfast.HoldfastException;
 import java.io.IOException;
-import java.nio.charset.CharacterCodingException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
@@ -58,10 +57,8 @@ public final class Synonyms {
   private static List<String> lines(Path file) {
     try {
       return Files.readAllLines(file);
-    } catch (CharacterCodingException e) {
-      throw HoldfastException.input("%s: is not UTF-8 text; convert it", file).causedBy(e);
     } catch (IOException e) {
-      throw HoldfastException.input("%s: cannot be read (%s)", file, e.getMessage()).causedBy(e);
+      throw HoldfastException.unreadable(file, e);
     }
   }
 

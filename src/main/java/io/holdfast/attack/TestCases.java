@@ -39,7 +39,7 @@ public final class TestCases {
               file, e.getOriginalMessage())
           .causedBy(e);
     } catch (IOException e) {
-      throw HoldfastException.input("%s: cannot be read (%s)", file, e.getMessage()).causedBy(e);
+      throw HoldfastException.unreadable(file, e);
     }
   }
 

@@ -79,7 +79,7 @@ public record LoadBench(long bytes, double read, double load, double pass) {
       }
       return found;
     } catch (IOException e) {
-      throw HoldfastException.input("%s: cannot be read: %s", folder, e.getMessage());
+      throw HoldfastException.input("%s: cannot be read (%s)", folder, e.getMessage());
     }
   }
 
@@ -90,7 +90,7 @@ public record LoadBench(long bytes, double read, double load, double pass) {
       try (var channel = FileChannel.open(file)) {
         while (channel.read(buffer.clear()) >= 0) {}
       } catch (IOException e) {
-        throw HoldfastException.input("%s: cannot be read: %s", file, e.getMessage());
+        throw HoldfastException.unreadable(file, e);
       }
     }
     return since(start);

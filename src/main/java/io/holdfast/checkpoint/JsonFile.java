@@ -53,7 +53,7 @@ final class JsonFile {
               e.getOriginalMessage())
           .causedBy(e);
     } catch (IOException e) {
-      throw HoldfastException.input("%s: cannot be read: %s", file, e.getMessage()).causedBy(e);
+      throw HoldfastException.unreadable(file, e);
     }
     if (node instanceof ObjectNode object) {
       return object;

@@ -56,7 +56,7 @@ public final class Safetensors implements AutoCloseable {
       opened = true;
       return safetensors;
     } catch (IOException e) {
-      throw HoldfastException.input("%s: cannot be read: %s", file, e.getMessage()).causedBy(e);
+      throw HoldfastException.unreadable(file, e);
     } finally {
       if (!opened) {
         arena.close();

@@ -164,8 +164,7 @@ final class AutodanCommand implements Runnable {
       }
       return prompts;
     } catch (IOException e) {
-      throw HoldfastException.input("%s: cannot be read (%s)", references, e.getMessage())
-          .causedBy(e);
+      throw HoldfastException.unreadable(references, e);
     }
   }
 }

@@ -102,7 +102,7 @@ final class DelimitedRows extends Rows {
         throw place(line)
             .bad("is not UTF-8 here or in the rows that follow; save the file as UTF-8");
       }
-      throw unreadable(file(), e.getCause());
+      throw HoldfastException.unreadable(file(), e.getCause());
     }
   }
 
@@ -118,7 +118,7 @@ final class DelimitedRows extends Rows {
     try {
       reader.close();
     } catch (IOException e) {
-      throw unreadable(file(), e);
+      throw HoldfastException.unreadable(file(), e);
     }
   }
 }

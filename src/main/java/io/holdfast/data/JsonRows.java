@@ -175,7 +175,7 @@ final class JsonRows extends Rows {
     try {
       input.close();
     } catch (IOException e) {
-      throw unreadable(file(), e);
+      throw HoldfastException.unreadable(file(), e);
     }
   }
 }

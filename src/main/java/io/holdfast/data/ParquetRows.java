@@ -74,7 +74,7 @@ final class ParquetRows extends Rows {
     try {
       reader.close();
     } catch (IOException e) {
-      throw unreadable(file(), e);
+      throw HoldfastException.unreadable(file(), e);
     }
   }
 }

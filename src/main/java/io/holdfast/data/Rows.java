@@ -40,7 +40,14 @@ public abstract sealed class Rows implements Iterator<Rows.Row>, AutoCloseable
   /** Opens a file. */
   public static Rows open(Path file) {
     if (!Files.isRegularFile(file)) {
-      throw HoldfastException.input("%s: there is no such file", file);
+      throw HoldfastException.input(
+          "%s: %s",
+          file,
+          Files.isDirectory(file)
+              ? "is a folder; name a file of rows"
+              : Files.exists(file)
+                  ? "is no regular file; write the rows to one, they are read more than once"
+                  : "there is no such file");
     }
     var name = file.getFileName().toString().toLowerCase(Locale.ROOT).replaceFirst("\\.gz$", "");
     try {
@@ -52,7 +59,7 @@ public abstract sealed class Rows implements Iterator<Rows.Row>, AutoCloseable
         default -> new JsonRows(file);
       };
     } catch (IOException e) {
-      throw unreadable(file, e);
+      throw HoldfastException.unreadable(file, e);
     }
   }
 
@@ -81,7 +88,7 @@ public abstract sealed class Rows implements Iterator<Rows.Row>, AutoCloseable
       try {
         next = advance();
       } catch (IOException e) {
-        throw unreadable(file, e);
+        throw HoldfastException.unreadable(file, e);
       }
     }
     return next != null;
@@ -115,9 +122,5 @@ public abstract sealed class Rows implements Iterator<Rows.Row>, AutoCloseable
       raw.close();
       throw e;
     }
-  }
-
-  static HoldfastException unreadable(Path file, IOException e) {
-    return HoldfastException.input("%s: cannot be read (%s)", file, e.getMessage()).causedBy(e);
   }
 }

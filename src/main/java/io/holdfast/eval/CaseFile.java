@@ -5,7 +5,6 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import io.holdfast.HoldfastException;
 import java.io.IOException;
-import java.nio.charset.CharacterCodingException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -38,10 +37,8 @@ final class CaseFile {
           cases.add(new Row(file, number, parse(file, number, line)).toCase());
         }
       }
-    } catch (CharacterCodingException e) {
-      throw HoldfastException.input("%s: is not UTF-8 text; convert it", file).causedBy(e);
     } catch (IOException e) {
-      throw HoldfastException.input("%s: cannot be read (%s)", file, e.getMessage()).causedBy(e);
+      throw HoldfastException.unreadable(file, e);
     }
     if (cases.isEmpty()) {
       throw HoldfastException.input("%s: has no rows; a set needs at least one prompt", file);

@@ -11,7 +11,6 @@ import io.holdfast.HoldfastException;
 import io.holdfast.world.World;
 import java.io.IOException;
 import java.nio.file.Files;
-import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -119,10 +118,8 @@ public record EvalSuite(int maxNewTokens, List<PromptSet> sets, List<GateExpress
     } catch (JsonProcessingException e) {
       throw HoldfastException.usage("%s: is not a suite: %s", file, e.getOriginalMessage())
           .causedBy(e);
-    } catch (NoSuchFileException e) {
-      throw HoldfastException.input("%s: there is no such file", file).causedBy(e);
     } catch (IOException e) {
-      throw HoldfastException.input("%s: cannot be read (%s)", file, e.getMessage()).causedBy(e);
+      throw HoldfastException.unreadable(file, e);
     }
   }
 

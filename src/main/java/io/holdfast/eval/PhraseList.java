@@ -58,7 +58,7 @@ public record PhraseList(String name, String hash, boolean caseSensitive, List<S
               "%s: is not a phrase list (caseSensitive, phrases): %s", file, e.getOriginalMessage())
           .causedBy(e);
     } catch (IOException e) {
-      throw HoldfastException.input("%s: cannot be read (%s)", file, e.getMessage()).causedBy(e);
+      throw HoldfastException.unreadable(file, e);
     }
   }
 

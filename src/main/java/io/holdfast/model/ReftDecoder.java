@@ -122,7 +122,7 @@ public final class ReftDecoder implements AutoCloseable {
       }
       throw HoldfastException.input("%s: names no rank and layers of interventions", file);
     } catch (IOException e) {
-      throw HoldfastException.input("%s: cannot be read (%s)", file, e.getMessage()).causedBy(e);
+      throw HoldfastException.unreadable(file, e);
     }
   }
 

@@ -215,8 +215,7 @@ public record RunLog(
     try {
       return format.readTree(text(file));
     } catch (JacksonException e) {
-      throw HoldfastException.input("%s: cannot be read (%s)", file, e.getOriginalMessage())
-          .causedBy(e);
+      throw HoldfastException.input("%s: is damaged: %s", file, e.getOriginalMessage()).causedBy(e);
     }
   }
 
@@ -224,7 +223,7 @@ public record RunLog(
     try {
       return Files.readString(file);
     } catch (IOException e) {
-      throw HoldfastException.input("%s: cannot be read (%s)", file, e.getMessage()).causedBy(e);
+      throw HoldfastException.unreadable(file, e);
     }
   }
 }

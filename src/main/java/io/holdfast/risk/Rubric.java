@@ -43,7 +43,7 @@ public record Rubric(String template) {
     try {
       return new Rubric(Files.readString(file));
     } catch (IOException e) {
-      throw HoldfastException.input("%s: cannot be read (%s)", file, e.getMessage()).causedBy(e);
+      throw HoldfastException.unreadable(file, e);
     } catch (HoldfastException e) {
       throw HoldfastException.input("%s: %s", file, e.getMessage());
     }

@@ -31,7 +31,7 @@ final class JsonFile {
               file, e.getLocation().getLineNr(), e.getOriginalMessage())
           .causedBy(e);
     } catch (IOException e) {
-      throw HoldfastException.input("%s: cannot be read (%s)", file, e.getMessage()).causedBy(e);
+      throw HoldfastException.unreadable(file, e);
     }
   }
 }

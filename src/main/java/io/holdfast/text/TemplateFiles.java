@@ -39,7 +39,7 @@ final class TemplateFiles {
         files.forEach(
             file -> found.put(file.getFileName().toString().replaceFirst("\\.jinja$", ""), file));
       } catch (IOException e) {
-        throw unreadable(more, e);
+        throw HoldfastException.unreadable(more, e);
       }
     }
     return found;
@@ -49,7 +49,7 @@ final class TemplateFiles {
     try {
       return Files.readString(file);
     } catch (IOException e) {
-      throw unreadable(file, e);
+      throw HoldfastException.unreadable(file, e);
     }
   }
 
@@ -100,9 +100,5 @@ final class TemplateFiles {
       throw HoldfastException.usage(
           "SOURCE_DATE_EPOCH must be a number of seconds since 1970, it is '%s'", fixed);
     }
-  }
-
-  private static HoldfastException unreadable(Path file, IOException e) {
-    return HoldfastException.input("%s: cannot be read (%s)", file, e.getMessage()).causedBy(e);
   }
 }

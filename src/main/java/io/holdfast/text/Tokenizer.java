@@ -84,7 +84,7 @@ public final class Tokenizer implements AutoCloseable {
       long handle = create(path, asItIs ? file.text() : file.with(vocabulary.added(), own));
       return new Tokenizer(modelFolder, config, vocabulary, handle);
     } catch (IOException e) {
-      throw HoldfastException.input("%s: cannot be read (%s)", path, e.getMessage()).causedBy(e);
+      throw HoldfastException.unreadable(path, e);
     }
   }
 

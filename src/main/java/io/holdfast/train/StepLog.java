@@ -44,7 +44,7 @@ final class StepLog {
     try {
       return Files.readAllLines(file);
     } catch (IOException e) {
-      throw HoldfastException.input("%s: cannot be read (%s)", file, e.getMessage()).causedBy(e);
+      throw HoldfastException.unreadable(file, e);
     }
   }
 

@@ -85,7 +85,7 @@ record ArmList(ObjectNode run, SequencedMap<String, Rows> rows, List<Arm> arms) 
       throw HoldfastException.usage(
           "%s:%d: %s", file, at.map(JsonLocation::getLineNr).orElse(0), e.getOriginalMessage());
     } catch (IOException e) {
-      throw HoldfastException.usage("%s: cannot be read (%s)", file, e.getMessage());
+      throw HoldfastException.unreadable(file, e);
     }
   }
 

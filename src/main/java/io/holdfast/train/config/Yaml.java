@@ -3,9 +3,7 @@ package io.holdfast.train.config;
 import io.holdfast.HoldfastException;
 import java.io.IOException;
 import java.io.StringReader;
-import java.nio.charset.CharacterCodingException;
 import java.nio.file.Files;
-import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -70,12 +68,8 @@ sealed interface Yaml {
     String text;
     try {
       text = Files.readString(file);
-    } catch (NoSuchFileException e) {
-      throw HoldfastException.input("%s: there is no such file", file).causedBy(e);
-    } catch (CharacterCodingException e) {
-      throw HoldfastException.input("%s: is not a text file in UTF-8", file).causedBy(e);
     } catch (IOException e) {
-      throw HoldfastException.input("%s: cannot be read (%s)", file, e.getMessage()).causedBy(e);
+      throw HoldfastException.unreadable(file, e);
     }
     return switch (parse(text, file.toString(), true)) {
       case Section section -> section;
