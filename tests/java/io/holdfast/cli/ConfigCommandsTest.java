@@ -8,6 +8,8 @@ import com.fasterxml.jackson.databind.ObjectMapper;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -217,6 +219,19 @@ class ConfigCommandsTest {
     assertEquals(4, refused.exitCode());
     assertTrue(refused.err().contains("--device cpu"), refused.err());
     assertEquals(2, Invocation.of("train", config.toString(), "--device", "tpu").exitCode());
+  }
+
+  @Test
+  void theDeviceOfTheCommandLineIsTheRuns() throws IOException {
+    var output = folder.resolve("on-cpu");
+    var world = "src/main/resources/io/holdfast/world/base";
+    var set = List.of("model=" + world, "output=" + output, "steps=1", "device=cuda:7");
+    var arguments = new ArrayList<>(List.of("train", "-q", config.toString(), "--device", "cpu"));
+    set.forEach(key -> arguments.addAll(List.of("--set", key)));
+    var done = Invocation.of(arguments.toArray(String[]::new));
+    assertEquals(0, done.exitCode(), done.err());
+    var described = Files.readString(output.resolve("run.yaml"));
+    assertTrue(described.contains("\ndevice: cpu\n"), described);
   }
 
   @Test

@@ -60,6 +60,12 @@ class ComputeDeviceTest {
     assertEquals("cpu", ComputeDevice.use(Optional.of("cpu")).name());
   }
 
+  @Test
+  void whoeverAsksForNoneGetsWhatWasChosen() {
+    ComputeDevice.set(new ComputeDevice("meta"));
+    assertEquals("meta", ComputeDevice.use(Optional.empty()).name());
+  }
+
   private static boolean onMeta(Tensor tensor) {
     return tensor.device().is_meta();
   }

@@ -16,7 +16,6 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
-import java.util.Optional;
 import java.util.TreeMap;
 import java.util.stream.Collectors;
 import picocli.CommandLine.Command;
@@ -66,7 +65,7 @@ final class Activations implements Runnable {
 
   @Override
   public void run() {
-    device.require(Optional.empty());
+    device.require();
     try (var decoder = model.load();
         var rows =
             new Sequences(

@@ -99,7 +99,7 @@ final class AutodanCommand implements Runnable {
 
   @Override
   public void run() {
-    device.require(Optional.empty());
+    device.require();
     var settings = settings();
     var initial = references();
     var words = synonyms == null ? Synonyms.NONE : Synonyms.read(synonyms);

@@ -65,7 +65,7 @@ final class Bench implements Runnable {
 
     @Override
     public void run() {
-      device.require(Optional.empty());
+      device.require();
       var found = new ArrayList<Measurement>();
       var where = ComputeDevice.current();
       var kernels = where.kernels();

@@ -4,6 +4,7 @@ import io.holdfast.train.config.TrainConfig;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.stream.Stream;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 
@@ -25,6 +26,11 @@ final class ConfigOption {
 
   /** The configuration, checked but for the files it names. */
   TrainConfig load() {
-    return TrainConfig.load(file, overrides);
+    return load(List.of());
+  }
+
+  /** The same with further keys changed, as {@code KEY=VALUE}. */
+  TrainConfig load(List<String> more) {
+    return TrainConfig.load(file, Stream.concat(overrides.stream(), more.stream()).toList());
   }
 }

@@ -16,7 +16,6 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
-import java.util.Optional;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
@@ -77,7 +76,7 @@ final class Eval implements Runnable {
 
   @Override
   public void run() {
-    device.require(Optional.empty());
+    device.require();
     if (batchSize < 1) {
       throw HoldfastException.usage("--batch-size is at least 1");
     }

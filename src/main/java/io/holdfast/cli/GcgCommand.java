@@ -45,7 +45,7 @@ final class GcgCommand implements Runnable {
 
   @Override
   public void run() {
-    device.require(Optional.empty());
+    device.require();
     var settings = options.settings(draft != null);
     var asked = cases.read();
     var groups = universal ? List.of(asked) : asked.stream().map(List::<AttackCase>of).toList();

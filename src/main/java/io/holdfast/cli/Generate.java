@@ -13,7 +13,6 @@ import io.holdfast.train.Progress;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Locale;
-import java.util.Optional;
 import java.util.Set;
 import java.util.function.Supplier;
 import java.util.stream.Stream;
@@ -89,7 +88,7 @@ final class Generate implements Runnable {
 
   @Override
   public void run() {
-    device.require(Optional.empty());
+    device.require();
     if (maxNewTokens < 1 || batchSize < 1) {
       throw HoldfastException.usage("--max-new-tokens and --batch-size are at least 1");
     }

@@ -112,7 +112,7 @@ final class GeometryFit implements Runnable {
 
   @Override
   public void run() {
-    device.require(Optional.empty());
+    device.require();
     check();
     try (var decoder = model.load();
         var chat = ChatTokenizer.load(model.folder())) {

@@ -122,7 +122,7 @@ final class GeometryIntervene implements Runnable {
 
   @Override
   public void run() {
-    device.require(Optional.empty());
+    device.require();
     if (!(deepest > 0 && deepest <= 1) || !(maxKl > 0) || random < 1) {
       throw HoldfastException.usage(
           "--deepest is a share in (0, 1], --max-kl positive, --random at least 1");

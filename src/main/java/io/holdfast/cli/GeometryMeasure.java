@@ -47,7 +47,7 @@ final class GeometryMeasure implements Runnable {
 
   @Override
   public void run() {
-    device.require(Optional.empty());
+    device.require();
     var prompts = study.read();
     try (var decoder = model.load();
         var chat = ChatTokenizer.load(model.folder());

@@ -4,7 +4,6 @@ import io.holdfast.cli.study.Protocol;
 import io.holdfast.train.Progress;
 import io.holdfast.train.config.ProtocolConfig;
 import java.nio.file.Path;
-import java.util.Optional;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
@@ -30,7 +29,7 @@ final class GeometryProtocol implements Runnable {
 
   @Override
   public void run() {
-    device.require(Optional.empty());
+    device.require();
     var config = ProtocolConfig.load(file);
     var style = group.progress();
     new Protocol(

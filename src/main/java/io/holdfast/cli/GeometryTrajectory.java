@@ -13,7 +13,6 @@ import io.holdfast.text.ChatTokenizer;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Optional;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
@@ -59,7 +58,7 @@ final class GeometryTrajectory implements Runnable {
 
   @Override
   public void run() {
-    device.require(Optional.empty());
+    device.require();
     if ((run == null) == folders.isEmpty()) {
       throw HoldfastException.usage("give --run DIR or the folders of checkpoints, one of the two");
     }

@@ -117,7 +117,7 @@ final class Merge implements Runnable {
 
   @Override
   public void run() {
-    device.require(Optional.empty());
+    device.require();
     var gates = failIf.stream().map(GateExpression::parse).toList();
     var judge = PhraseList.named(phrases);
     requireEmpty();

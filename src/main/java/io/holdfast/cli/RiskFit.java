@@ -94,7 +94,7 @@ final class RiskFit implements Runnable {
 
   @Override
   public void run() {
-    device.require(Optional.empty());
+    device.require();
     if (!output.toString().endsWith(".safetensors")) {
       throw HoldfastException.usage("--output %s: must end in .safetensors", output);
     }

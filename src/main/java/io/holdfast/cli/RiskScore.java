@@ -96,7 +96,7 @@ final class RiskScore implements Runnable {
 
   @Override
   public void run() {
-    device.require(Optional.empty());
+    device.require();
     var gates = failIf.stream().map(GateExpression::parse).toList();
     var tally = new Tally();
     if (source.critic != null) {

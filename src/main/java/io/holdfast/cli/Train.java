@@ -2,7 +2,6 @@ package io.holdfast.cli;
 
 import io.holdfast.train.TrainRun;
 import java.util.Locale;
-import java.util.Optional;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
@@ -28,8 +27,7 @@ final class Train implements Runnable {
 
   @Override
   public void run() {
-    var resolved = config.load();
-    device.require(resolved.device().or(Optional::empty));
+    var resolved = config.load(device.override());
     var outcome = TrainRun.run(resolved, resume, root.progress(), SuiteEvaluator.LOADER);
     spec.commandLine()
         .getOut()

@@ -18,7 +18,6 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
-import java.util.Optional;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
@@ -80,7 +79,7 @@ final class TransferCommand implements Runnable {
 
   @Override
   public void run() {
-    device.require(Optional.empty());
+    device.require();
     var wanted = wanted();
     var asked = cases.read();
     var replay = new Replay(cases.judge(), cases.newTokens(), batch);

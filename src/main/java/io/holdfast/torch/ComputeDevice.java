@@ -25,7 +25,8 @@ public record ComputeDevice(String name) {
 
   private static final String FORM = "cpu|cuda(:\\d{1,3})?";
 
-  private static volatile ComputeDevice current = CPU;
+  /** Null until it is chosen. */
+  private static volatile ComputeDevice current;
 
   static {
     LibTorch.ready();
@@ -33,17 +34,20 @@ public record ComputeDevice(String name) {
 
   /** The device of this process. */
   public static ComputeDevice current() {
-    return current;
+    return current == null ? CPU : current;
   }
 
   /**
    * Chooses the device of this process.
    *
-   * @param wanted {@code cpu}, {@code cuda} or {@code cuda:N}; if empty, {@code HOLDFAST_DEVICE},
-   *     and if that is not set either a GPU if LibTorch has one, else the CPU
+   * @param wanted {@code cpu}, {@code cuda} or {@code cuda:N}; if empty, what was chosen before, or
+   *     {@code HOLDFAST_DEVICE}, and if neither is there a GPU if LibTorch has one, else the CPU
    * @throws HoldfastException if it is not there; it is never replaced silently
    */
   public static ComputeDevice use(Optional<String> wanted) {
+    if (wanted.isEmpty() && current != null) {
+      return current;
+    }
     var name =
         wanted
             .or(() -> Optional.ofNullable(System.getenv("HOLDFAST_DEVICE")))
