@@ -92,6 +92,7 @@ public final class RunFolder {
     line.put("grad_norm", report.gradNorm());
     line.put("lr", report.lr());
     line.put("tokens", report.tokens());
+    line.put("supervised", report.supervised());
     line.put("tokens_per_second", report.tokensPerSecond());
     report.terms().forEach(line::put);
     metrics.append(report.step(), line);

@@ -10,6 +10,7 @@ import java.util.Map;
  * @param gradNorm before clipping
  * @param lr learning rate used
  * @param tokens tokens read, padding left out
+ * @param supervised of these, tokens whose prediction is learnt
  * @param seconds wall time of the step
  * @param terms the guards' own terms
  */
@@ -19,6 +20,7 @@ public record StepReport(
     double gradNorm,
     double lr,
     long tokens,
+    long supervised,
     double seconds,
     Map<String, Double> terms) {
   /** Rate of the step. */

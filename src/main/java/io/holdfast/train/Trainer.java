@@ -191,6 +191,7 @@ public final class Trainer implements Tuning {
         norm,
         rate,
         tokens,
+        supervised,
         (System.nanoTime() - started) / 1e9,
         terms(loss, supervised));
   }
