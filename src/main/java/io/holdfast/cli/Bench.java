@@ -8,38 +8,47 @@ import io.holdfast.bench.Measurement;
 import io.holdfast.bench.Sizes;
 import io.holdfast.checkpoint.AtomicFile;
 import io.holdfast.cli.demo.CompareGuards;
-import io.holdfast.kernels.KernelBackends;
 import io.holdfast.kernels.Kernels;
-import io.holdfast.kernels.NativeKernels;
 import io.holdfast.report.Table;
 import io.holdfast.torch.ComputeDevice;
-import io.holdfast.torch.Threads;
+import io.holdfast.train.Progress;
 import java.nio.file.Path;
-import java.time.LocalDate;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
-import java.util.Optional;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
+import picocli.CommandLine.ParentCommand;
 import picocli.CommandLine.Spec;
 
 /** Measurements of this machine. */
 @Command(
     name = "bench",
-    description = "Measure this machine: the kernels, how fast a model is loaded; compare guards.",
-    subcommands = {Bench.OfKernels.class, Bench.OfLoading.class, CompareGuards.class},
+    description =
+        "Measure this machine: the kernels, training, how fast a model is loaded; compare guards.",
+    subcommands = {
+      Bench.OfKernels.class,
+      BenchTrain.class,
+      Bench.OfLoading.class,
+      CompareGuards.class
+    },
     synopsisSubcommandLabel = "WHAT")
 final class Bench implements Runnable {
   @Spec private CommandSpec spec;
+  @ParentCommand private Holdfast root;
+
+  /** How progress is shown. */
+  Progress.Style progress() {
+    return root.progress();
+  }
 
   @Override
   public void run() {
     throw new picocli.CommandLine.ParameterException(
         spec.commandLine(),
-        "bench: say what to measure: bench kernels | bench load | bench guards");
+        "bench: say what to measure: bench kernels | bench train | bench load | bench guards");
   }
 
   /** {@code bench kernels}. */
@@ -73,7 +82,7 @@ final class Bench implements Runnable {
       var ceiling = Ceiling.measure(sizes);
       KernelBench.run(kernels, sizes, ceiling, found::add);
       var out = spec.commandLine().getOut();
-      out.println(machine(kernels));
+      out.println(Machine.described(kernels));
       out.printf(
           Locale.ROOT,
           "copy %.1f GB/s, %s matrix product %.0f GFLOP/s%n%n",
@@ -84,34 +93,6 @@ final class Bench implements Runnable {
       if (csv != null) {
         AtomicFile.write(csv, csv(found, ceiling, kernels));
       }
-    }
-
-    private static String description(String kernels) {
-      var library =
-          switch (kernels) {
-            case "cpu" -> KernelBackends.cpu();
-            case "cuda" -> KernelBackends.cuda();
-            default -> Optional.<NativeKernels>empty();
-          };
-      return library.map(NativeKernels::description).orElse(kernels);
-    }
-
-    private static String machine(Kernels kernels) {
-      return "%s, %d cores, %s; holdfast %s, LibTorch %s with %d threads, Java %s; kernels %s; %s"
-          .formatted(
-              processor(),
-              Runtime.getRuntime().availableProcessors(),
-              System.getProperty("os.name"),
-              Version.ofHoldfast(),
-              Version.ofLibTorch(),
-              Threads.get(),
-              System.getProperty("java.version"),
-              description(kernels.name()),
-              LocalDate.now());
-    }
-
-    private static String processor() {
-      return Machine.processor().orElse(System.getProperty("os.arch"));
     }
 
     private static Table table(List<Measurement> found) {
@@ -138,7 +119,7 @@ final class Bench implements Runnable {
 
     private static String csv(List<Measurement> found, Ceiling ceiling, Kernels kernels) {
       var text = new StringBuilder();
-      text.append("# ").append(machine(kernels)).append('\n');
+      text.append("# ").append(Machine.described(kernels)).append('\n');
       text.append("# copy_bytes_per_second=%.4g".formatted(ceiling.bandwidth()));
       text.append(" matrix_flops_per_second=%.4g\n".formatted(ceiling.arithmetic()));
       text.append("kernel,dtype,size,seconds,bytes,bytes_per_second,share_of_ceiling,");

@@ -1,9 +1,14 @@
 package io.holdfast.cli;
 
+import io.holdfast.kernels.KernelBackends;
+import io.holdfast.kernels.Kernels;
+import io.holdfast.kernels.NativeKernels;
+import io.holdfast.torch.Threads;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.LocalDate;
 import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.TimeUnit;
@@ -30,6 +35,31 @@ final class Machine {
     } catch (IOException | UncheckedIOException e) {
       return Optional.empty();
     }
+  }
+
+  /** The line above a measurement: hardware, versions, threads and kernels, and the day. */
+  static String described(Kernels kernels) {
+    return "%s, %d cores, %s; holdfast %s, LibTorch %s with %d threads, Java %s; kernels %s; %s"
+        .formatted(
+            processor().orElse(System.getProperty("os.arch")),
+            Runtime.getRuntime().availableProcessors(),
+            System.getProperty("os.name"),
+            Version.ofHoldfast(),
+            Version.ofLibTorch(),
+            Threads.get(),
+            System.getProperty("java.version"),
+            description(kernels.name()),
+            LocalDate.now());
+  }
+
+  private static String description(String kernels) {
+    var library =
+        switch (kernels) {
+          case "cpu" -> KernelBackends.cpu();
+          case "cuda" -> KernelBackends.cuda();
+          default -> Optional.<NativeKernels>empty();
+        };
+    return library.map(NativeKernels::description).orElse(kernels);
   }
 
   /** NVIDIA GPUs with memory and driver, a line each. */

@@ -3,14 +3,18 @@ package io.holdfast.train;
 import io.holdfast.HoldfastException;
 import io.holdfast.checkpoint.Sha256;
 import io.holdfast.kernels.KernelBackends;
+import io.holdfast.model.Architecture;
 import io.holdfast.text.ChatTokenizer;
 import io.holdfast.torch.ComputeDevice;
+import io.holdfast.torch.Tensors;
 import io.holdfast.torch.Threads;
 import io.holdfast.train.config.TrainConfig;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Optional;
+import java.util.SequencedMap;
 import java.util.function.Function;
 
 /**
@@ -70,12 +74,22 @@ public final class TrainRun {
   }
 
   /**
+   * The beginning of a run.
+   *
+   * @param shape of the model
+   * @param trained shapes of what the optimizer moves, by name
+   * @param steps as they went
+   */
+  public record Trial(
+      Architecture shape, SequencedMap<String, long[]> trained, List<StepReport> steps) {}
+
+  /**
    * The first steps of a run, for measuring them: no checkpoint, no evaluation. What guards prepare
    * goes to the run's output folder, which is the caller's to delete.
    *
    * @param steps at most; fewer where the run has fewer
    */
-  public static List<StepReport> trial(TrainConfig config, int steps, Progress.Style style) {
+  public static Trial trial(TrainConfig config, int steps, Progress.Style style) {
     check(config);
     RunFolder.requireFree(config.output());
     return assembled(
@@ -91,7 +105,11 @@ public final class TrainRun {
                   while (reports.size() < steps && !trainer.done()) {
                     reports.add(trainer.step());
                   }
-                  return reports;
+                  var trained = new LinkedHashMap<String, long[]>();
+                  run.model()
+                      .parameters()
+                      .forEach((name, tensor) -> trained.put(name, Tensors.shape(tensor)));
+                  return new Trial(run.model().decoder().architecture(), trained, reports);
                 }));
   }
 

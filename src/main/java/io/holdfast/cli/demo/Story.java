@@ -35,9 +35,11 @@ import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.SequencedMap;
 import java.util.function.Consumer;
 
 /**
@@ -101,9 +103,7 @@ final class Story {
     var rows = new ArrayList<RunRow>();
     try (var chat = ChatTokenizer.load(base());
         var reference = Decoder.load(base())) {
-      var reader =
-          new ExampleReader(
-              new RowReader(chat), ExampleReader.LossOn.COMPLETION, 128, Optional.empty());
+      var reader = reader(chat);
       var evaluation =
           new Evaluation(chat, reference, subspace(reference, reader), drifting(reader));
       recordRisk(reference, reader, files.get("work-train"));
@@ -113,6 +113,32 @@ final class Story {
       }
     }
     return new DemoSummary(seed, rows);
+  }
+
+  /** What the demonstration trains, by name, ready to run. */
+  SequencedMap<String, TrainConfig> runs() {
+    var files = begin();
+    try (var chat = ChatTokenizer.load(base());
+        var reference = Decoder.load(base())) {
+      var reader = reader(chat);
+      subspace(reference, reader).close();
+      recordRisk(reference, reader, files.get("work-train"));
+    }
+    createFolder(out.resolve("runs"));
+    var runs = new LinkedHashMap<String, TrainConfig>();
+    for (var arm : Arm.all()) {
+      var folder = out.resolve("runs").resolve(arm.folder());
+      var file = out.resolve("runs").resolve(arm.folder() + ".yaml");
+      AtomicFile.write(
+          file, arm.yaml(base().toString(), data().toString(), "" + folder, seed, file.toString()));
+      runs.put(arm.name(), TrainConfig.load(file, List.of()));
+    }
+    return runs;
+  }
+
+  private static ExampleReader reader(ChatTokenizer chat) {
+    return new ExampleReader(
+        new RowReader(chat), ExampleReader.LossOn.COMPLETION, 128, Optional.empty());
   }
 
   private Map<String, Path> writeData() {
