@@ -8,7 +8,6 @@ import io.holdfast.torch.ClosedForm;
 import io.holdfast.torch.Scope;
 import io.holdfast.torch.TensorOwner;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -17,6 +16,7 @@ import java.util.SequencedMap;
 import java.util.SortedMap;
 import java.util.TreeMap;
 import java.util.function.BiConsumer;
+import java.util.stream.IntStream;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
@@ -33,69 +33,23 @@ public final class Decoder implements AutoCloseable {
   private final Weights weights;
   private final TensorOwner owner = new TensorOwner();
   private final Rotations rotations;
-  private final List<Block> blocks = new ArrayList<>();
-  private final SequencedMap<String, Projection> projections = new LinkedHashMap<>();
+  private final List<Block> blocks;
+  private final SequencedMap<String, Projection> projections;
   private final SortedMap<Integer, Reft> interventions = new TreeMap<>();
   private final Norm finalNorm;
-
-  /**
-   * One block.
-   *
-   * @param attentionEnd norm of what attention adds, or null
-   * @param mlpEnd norm of what the MLP adds, or null
-   */
-  private record Block(
-      Norm attentionStart,
-      Attention attention,
-      Norm attentionEnd,
-      Norm mlpStart,
-      GatedMlp mlp,
-      Norm mlpEnd) {}
 
   /** A decoder that computes with these weights and closes them with itself. */
   public Decoder(Architecture architecture, Weights weights) {
     this.architecture = architecture;
     this.weights = weights;
     this.rotations = new Rotations(owner, weights.dtype());
-    this.finalNorm = norm("model.norm.weight");
-    for (int layer = 0; layer < architecture.depth(); layer++) {
-      blocks.add(block(layer, "model.layers." + layer + "."));
-    }
-  }
-
-  private Block block(int layer, String prefix) {
-    boolean sandwich = architecture.norms().sandwich();
-    boolean queryKey = architecture.norms().queryKey();
-    var self = prefix + "self_attn.";
-    boolean inputBias = architecture.attention().inputBias();
-    var inputs =
-        architecture.attention().fused()
-            ? projections(self, inputBias, "qkv_proj")
-            : projections(self, inputBias, "q_proj", "k_proj", "v_proj");
-    var output = projection(self + "o_proj", architecture.attention().outputBias());
-    var attention =
-        new Attention(
-            architecture,
-            layer,
-            inputs,
-            output,
-            queryKey ? norm(self + "q_norm.weight") : null,
-            queryKey ? norm(self + "k_norm.weight") : null);
-    var mlp = architecture.mlp();
-    var gates =
-        mlp.fused()
-            ? projections(prefix + "mlp.", mlp.bias(), "gate_up_proj")
-            : projections(prefix + "mlp.", mlp.bias(), "gate_proj", "up_proj");
-    var down = projection(prefix + "mlp.down_proj", mlp.bias());
-    // The same name stands for another place where sub-layers are normed on both sides.
-    var second = norm(prefix + "post_attention_layernorm.weight");
-    return new Block(
-        norm(prefix + "input_layernorm.weight"),
-        attention,
-        sandwich ? second : null,
-        sandwich ? norm(prefix + "pre_feedforward_layernorm.weight") : second,
-        new GatedMlp(mlp, gates, down),
-        sandwich ? norm(prefix + "post_feedforward_layernorm.weight") : null);
+    var modules = new Modules(architecture, weights);
+    this.finalNorm = modules.norm("model.norm.weight");
+    this.blocks =
+        IntStream.range(0, architecture.depth())
+            .mapToObj(layer -> Block.of(architecture, layer, modules))
+            .toList();
+    this.projections = modules.projections();
   }
 
   /**
@@ -133,26 +87,6 @@ public final class Decoder implements AutoCloseable {
   /** The same model rounded to a type, with weights in memory of its own. */
   public Decoder copy(DType dtype) {
     return new Decoder(architecture, weights.copy(dtype));
-  }
-
-  private Norm norm(String name) {
-    return new Norm(weights.get(name), architecture.norms());
-  }
-
-  private Projection[] projections(String prefix, boolean biased, String... names) {
-    var made = new Projection[names.length];
-    for (int i = 0; i < names.length; i++) {
-      made[i] = projection(prefix + names[i], biased);
-    }
-    return made;
-  }
-
-  private Projection projection(String module, boolean biased) {
-    var made =
-        new Projection(
-            module, weights.get(module + ".weight"), biased ? weights.get(module + ".bias") : null);
-    projections.put(module, made);
-    return made;
   }
 
   /** The shape of this model. */
@@ -297,7 +231,17 @@ public final class Decoder implements AutoCloseable {
       Map<Rope, Rotations.Rotation> rotations,
       AdapterMode mode,
       List<Tap> taps,
-      Pieces pieces) {}
+      Pieces pieces) {
+    /** What taps make of a place of the residual stream. */
+    Tensor shown(Site site, Tensor hidden) {
+      for (var tap : taps) {
+        if (tap.wants(site)) {
+          hidden = tap.at(site, hidden);
+        }
+      }
+      return hidden;
+    }
+  }
 
   /** Prepares a forward pass, which {@link #embedded}, {@link #block} and {@link #end} make up. */
   Pass pass(Tokens tokens, AdapterMode mode, List<Tap> taps, ClosedForm forms) {
@@ -327,34 +271,14 @@ public final class Decoder implements AutoCloseable {
 
   /** From one slot of the residual stream to the next. */
   Tensor block(int layer, Tensor slot, Pass pass) {
-    var block = blocks.get(layer);
-    var hidden = tapped(Site.residual(layer), intervened(layer, slot), pass.taps());
-    var rotation = pass.rotations().get(architecture.layers().get(layer).rope());
-    var pieces = pass.pieces();
-    var added =
-        block
-            .attention()
-            .apply(
-                block.attentionStart().apply(hidden, pieces),
-                pass.cache(),
-                pass.sight(),
-                rotation,
-                pass.mode(),
-                pieces);
-    added = block.attentionEnd() == null ? added : block.attentionEnd().apply(added, pieces);
-    added = tapped(new Site(Site.Kind.ATTENTION_OUTPUT, layer), added, pass.taps());
-    hidden = hidden.add(added);
-
-    added = block.mlp().apply(block.mlpStart().apply(hidden, pieces), pass.mode(), pieces);
-    added = block.mlpEnd() == null ? added : block.mlpEnd().apply(added, pieces);
-    return hidden.add(tapped(new Site(Site.Kind.MLP_OUTPUT, layer), added, pass.taps()));
+    var hidden = pass.shown(Site.residual(layer), intervened(layer, slot));
+    return blocks.get(layer).apply(hidden, pass);
   }
 
   /** From the last slot of the residual stream to the states that the head reads. */
   Tensor end(Tensor slot, Pass pass) {
     int last = blocks.size();
-    return finalNorm.apply(
-        tapped(Site.residual(last), intervened(last, slot), pass.taps()), pass.pieces());
+    return finalNorm.apply(pass.shown(Site.residual(last), intervened(last, slot)), pass.pieces());
   }
 
   /**
@@ -378,15 +302,6 @@ public final class Decoder implements AutoCloseable {
             .anyMatch(w -> w.getKey().startsWith(prefix) && w.getValue().requires_grad())
         || adapters().entrySet().stream()
             .anyMatch(a -> a.getKey().startsWith(prefix) && a.getValue().a().requires_grad());
-  }
-
-  private static Tensor tapped(Site site, Tensor hidden, List<Tap> taps) {
-    for (var tap : taps) {
-      if (tap.wants(site)) {
-        hidden = tap.at(site, hidden);
-      }
-    }
-    return hidden;
   }
 
   @Override

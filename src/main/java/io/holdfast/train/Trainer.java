@@ -16,8 +16,6 @@ import io.holdfast.kernels.Kernels;
 import io.holdfast.kernels.RowLoss;
 import io.holdfast.model.Decoder;
 import io.holdfast.model.Tap;
-import io.holdfast.model.Tokens;
-import io.holdfast.model.TrainingPass;
 import io.holdfast.risk.RowRisks;
 import io.holdfast.torch.Scope;
 import java.util.ArrayList;
@@ -26,7 +24,6 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.SequencedMap;
 import java.util.function.Consumer;
-import java.util.function.Supplier;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
 
@@ -65,7 +62,7 @@ public final class Trainer implements Tuning {
   private final Windows windows;
   private final Schedule schedule;
   private final Adamw optimizer;
-  private final FusedHead head;
+  private final Passes passes;
   private final List<Guard> guards;
   private final List<TokenWeights> tokenWeights;
   private final RowRisks risks;
@@ -107,12 +104,13 @@ public final class Trainer implements Tuning {
     this.reference = reference;
     this.anchors = anchors;
     this.anchorOrder = new DataOrder(plan.seed() + 1, true, Math.max(1, anchors.size()));
-    this.head =
+    var head =
         new FusedHead(
             kernels,
             model.head(),
             reference == null ? null : reference.head(),
             new RowLoss(direction, plan.labelSmoothing(), model.architecture().logitCap()));
+    this.passes = new Passes(model, head, reference, plan.activationCheckpointing());
     try (var scope = Scope.open()) {
       guards.forEach(guard -> guard.begin(this));
     }
@@ -218,7 +216,7 @@ public final class Trainer implements Tuning {
       var taps = taps(batch, guarded);
       var reading = risks.reading(batch);
       reading.ifPresent(taps::add);
-      return backward(
+      return passes.backward(
           batch,
           taps,
           () -> {
@@ -227,26 +225,6 @@ public final class Trainer implements Tuning {
             return LossRows.of(batch, weights, supervised, anchored);
           },
           tokenWeights);
-    }
-  }
-
-  /**
-   * A pass and the way back.
-   *
-   * @param labelled what the head computes; asked for after the pass
-   */
-  private FusedHead.Loss backward(
-      Batch batch, List<Tap> taps, Supplier<LossRows> labelled, List<TokenWeights> tokenWeights) {
-    try (var pass = pass(batch, taps)) {
-      var hidden = pass.hidden();
-      var gradient = torch.zeros_like(hidden).view(-1, hidden.size(-1));
-      var rows = labelled.get();
-      var referenceRows = rows.withKl() == 0 ? null : reference.hiddenAt(batch, rows);
-      var loss =
-          head.lossAndGradient(
-              hidden, rows, referenceRows, gradient, factors(batch, rows, tokenWeights));
-      pass.backward(gradient);
-      return loss;
     }
   }
 
@@ -282,7 +260,7 @@ public final class Trainer implements Tuning {
       var batch = batch(rows);
       var weights = Collections.nCopies(rows.size(), ExampleWeight.PLAIN);
       var loss =
-          backward(
+          passes.backward(
               batch, taps, () -> LossRows.of(batch, weights, batch.supervised(), 0), List.of());
       optimizer.collect();
       return loss.total();
@@ -292,38 +270,10 @@ public final class Trainer implements Tuning {
   @Override
   public double backward(List<Example> rows, HeadLoss loss) {
     try (var scope = Scope.open()) {
-      var batch = batch(rows);
-      try (var pass = pass(batch, Tap.NONE)) {
-        var gradient = torch.zeros_like(pass.hidden()).view(-1, pass.hidden().size(-1));
-        double value = loss.lossAndGradient(batch, pass.hidden(), gradient);
-        pass.backward(gradient);
-        optimizer.collect();
-        return value;
-      }
+      double value = passes.backward(batch(rows), loss);
+      optimizer.collect();
+      return value;
     }
-  }
-
-  /** The product of the tokens' weights; null where there are none. */
-  private static FusedHead.RowFactors factors(
-      Batch batch, LossRows rows, List<TokenWeights> tokenWeights) {
-    if (tokenWeights.isEmpty()) {
-      return null;
-    }
-    return (row, logProbability) -> {
-      int number = batch.exampleAt(rows.index()[row]);
-      int token = (int) (rows.index()[row] - batch.starts()[number]) + 1;
-      double factor = 1;
-      for (var weights : tokenWeights) {
-        factor *= weights.of(batch.examples().get(number), token, logProbability);
-      }
-      return factor;
-    };
-  }
-
-  private TrainingPass pass(Batch batch, List<Tap> taps) {
-    return plan.activationCheckpointing()
-        ? TrainingPass.recomputed(model, Tokens.of(batch), taps)
-        : TrainingPass.kept(model, Tokens.of(batch), taps);
   }
 
   private ExampleWeight weigh(Example example) {
