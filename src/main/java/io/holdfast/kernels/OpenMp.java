@@ -1,9 +1,6 @@
 package io.holdfast.kernels;
 
 import java.lang.foreign.Arena;
-import java.lang.foreign.FunctionDescriptor;
-import java.lang.foreign.Linker;
-import java.lang.foreign.ValueLayout;
 
 /** The OpenMP runtime that our kernels share with LibTorch and its BLAS. */
 public final class OpenMp {
@@ -20,25 +17,13 @@ public final class OpenMp {
    * that uses it; what the environment says already stays.
    */
   public static void calm() {
-    var setenv = Linker.nativeLinker().defaultLookup().find("setenv");
-    if (setenv.isEmpty()
-        || System.getenv("OMP_WAIT_POLICY") != null
-        || System.getenv(SPINS) != null) {
+    if (System.getenv("OMP_WAIT_POLICY") != null || System.getenv(SPINS) != null) {
       return;
     }
-    var type =
-        FunctionDescriptor.of(
-            ValueLayout.JAVA_INT, ValueLayout.ADDRESS, ValueLayout.ADDRESS, ValueLayout.JAVA_INT);
     try (var arena = Arena.ofConfined()) {
-      int _ =
-          (int)
-              Linker.nativeLinker()
-                  .downcallHandle(setenv.get(), type)
-                  .invokeExact(arena.allocateFrom(SPINS), arena.allocateFrom("20000"), 0);
-    } catch (RuntimeException | Error e) {
-      throw e;
-    } catch (Throwable e) {
-      throw new IllegalStateException(e);
+      var name = arena.allocateFrom(SPINS);
+      var turns = arena.allocateFrom("20000");
+      CFunction.standard("setenv").ifPresent(setenv -> setenv.call(name, turns, 0));
     }
   }
 }

@@ -1,11 +1,9 @@
 package io.holdfast.torch;
 
+import io.holdfast.kernels.CFunction;
 import io.holdfast.kernels.OpenMp;
 import java.lang.foreign.Arena;
-import java.lang.foreign.FunctionDescriptor;
-import java.lang.foreign.Linker;
 import java.lang.foreign.SymbolLookup;
-import java.lang.foreign.ValueLayout;
 import java.util.Locale;
 import org.bytedeco.javacpp.Loader;
 import org.bytedeco.openblas.global.openblas;
@@ -52,18 +50,10 @@ public final class LibTorch {
   private static void shareThreads() {
     // The library is loaded by now, so its bare name finds it.
     var library = SymbolLookup.libraryLookup("libmkl_rt.so.2", Arena.global());
-    var address = library.find("MKL_Set_Threading_Layer").orElseThrow();
-    var type = FunctionDescriptor.of(ValueLayout.JAVA_INT, ValueLayout.JAVA_INT);
-    try {
-      var layer =
-          (int) Linker.nativeLinker().downcallHandle(address, type).invokeExact(MKL_THREADING_GNU);
-      if (layer < 0) {
-        throw new IllegalStateException("MKL has no GNU threading layer");
-      }
-    } catch (RuntimeException | Error e) {
-      throw e;
-    } catch (Throwable e) {
-      throw new IllegalStateException(e);
+    int layer =
+        CFunction.of(library, "MKL_Set_Threading_Layer").orElseThrow().call(MKL_THREADING_GNU);
+    if (layer < 0) {
+      throw new IllegalStateException("MKL has no GNU threading layer");
     }
   }
 

@@ -1,8 +1,6 @@
 package io.holdfast.torch;
 
-import java.lang.foreign.FunctionDescriptor;
-import java.lang.foreign.Linker;
-import java.lang.foreign.ValueLayout;
+import io.holdfast.kernels.CFunction;
 import java.util.stream.Stream;
 
 /** The heap that tensors on a CPU come from: glibc's, where there is one. */
@@ -22,23 +20,17 @@ final class NativeHeap {
    * stays.
    */
   static void keep() {
-    var mallopt = Linker.nativeLinker().defaultLookup().find("mallopt");
     boolean told =
         Stream.of("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES")
             .anyMatch(name -> System.getenv(name) != null);
-    if (mallopt.isEmpty() || told || !System.getProperty("os.name").equals("Linux")) {
+    if (told || !System.getProperty("os.name").equals("Linux")) {
       return;
     }
-    var type =
-        FunctionDescriptor.of(ValueLayout.JAVA_INT, ValueLayout.JAVA_INT, ValueLayout.JAVA_INT);
-    var set = Linker.nativeLinker().downcallHandle(mallopt.get(), type);
-    try {
-      int _ = (int) set.invokeExact(MMAP_THRESHOLD, LARGEST);
-      int _ = (int) set.invokeExact(TRIM_THRESHOLD, 2 * LARGEST);
-    } catch (RuntimeException | Error e) {
-      throw e;
-    } catch (Throwable e) {
-      throw new IllegalStateException(e);
-    }
+    CFunction.standard("mallopt")
+        .ifPresent(
+            mallopt -> {
+              mallopt.call(MMAP_THRESHOLD, LARGEST);
+              mallopt.call(TRIM_THRESHOLD, 2 * LARGEST);
+            });
   }
 }
