@@ -139,9 +139,10 @@ struct Ahead {
 
   Ahead(const RowTask &t, int64_t begin) : bytes(bytes_of(t.dtype)) {
     z = t.z + (begin + kChunk) * bytes;
-    r = t.r != nullptr ? t.r + (begin + kChunk) * bytes : z;
+    r = t.r != nullptr ? t.r + (begin + kChunk) * bytes : nullptr;
   }
-  HF_INLINE void ask(int64_t i) const {
+  HF_INLINE void ask_one(int64_t i) const { prefetch(z, i * bytes); }
+  HF_INLINE void ask_both(int64_t i) const {
     prefetch(z, i * bytes);
     prefetch(r, i * bytes);
   }
@@ -153,7 +154,7 @@ void add_chunk(RowSum &model, typename T::Raw *z, int64_t n, Ahead ahead) {
   const Vec largest = splat(model.largest);
   Vec total = {};
   in_vectors(n, [&](int64_t i, int64_t count) HF_INLINED {
-    ahead.ask(i);
+    ahead.ask_one(i);
     const Vec e = exp_nonpositive(load_some<T>(z + i, count, -INFINITY) - largest);
     total += e;
     if constexpr (Keep) store_some<T>(z + i, count, e);
@@ -172,7 +173,7 @@ double add_chunk(RowSum &over, RowSum &other, const typename T::Raw *x, typename
   Vec other_total = {};
   Vec ratios = {};
   in_vectors(n, [&](int64_t i, int64_t count) HF_INLINED {
-    ahead.ask(i);
+    ahead.ask_both(i);
     const Vec a = load_some<T>(x + i, count, -INFINITY) - over_largest;
     const Vec b = load_some<T>(y + i, count, -INFINITY) - other_largest;
     const Vec e = exp_nonpositive(a);
