@@ -52,7 +52,7 @@ class BenchTrainTest {
     var done = bench("" + config, "--steps", "3", "--rounds", "1", "--csv", "" + csv);
     assertEquals(0, done.exitCode(), done.err());
     var lines = done.out().lines().toList();
-    assertTrue(lines.get(1).matches("float32 matrix product \\d+ GFLOP/s, copy .*"), done.out());
+    assertTrue(lines.get(1).matches("matrix product \\d+ GFLOP/s, copy .*"), done.out());
     assertTrue(lines.get(5).startsWith("| without guards "), done.out());
     assertTrue(lines.get(5).endsWith(" 1.000 |"), done.out());
     assertTrue(lines.get(6).startsWith("| as configured "), done.out());

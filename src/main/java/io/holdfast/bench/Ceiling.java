@@ -21,25 +21,20 @@ public record Ceiling(double bandwidth, double arithmetic) {
 
   /** Measures both, by LibTorch as it is set. */
   public static Ceiling measure(Sizes sizes) {
-    return measure(sizes.copied(), sizes.product(), sizes.budget());
+    return measure(sizes, sizes.product());
   }
 
-  /**
-   * Measures both, by LibTorch as it is set.
-   *
-   * @param copied bytes
-   * @param budget seconds for each
-   */
-  static Ceiling measure(long copied, Sizes.Product product, double budget) {
+  /** Measures both with another product. */
+  static Ceiling measure(Sizes sizes, Sizes.Product product) {
     try (var scope = Scope.open()) {
-      var from = Tensors.zeros(copied / Float.BYTES);
-      var to = Tensors.zeros(copied / Float.BYTES);
+      var from = Tensors.zeros(sizes.copied() / Float.BYTES);
+      var to = Tensors.zeros(sizes.copied() / Float.BYTES);
       var a = square(product);
       var b = square(product);
       double side = a.size(0);
       var seconds =
           Timing.medians(
-              budget,
+              sizes.budget(),
               List.of(
                   () -> {
                     try (var inner = Scope.open()) {

@@ -1,6 +1,7 @@
 package io.holdfast.bench;
 
 import io.holdfast.HoldfastException;
+import io.holdfast.kernels.DType;
 import io.holdfast.torch.ComputeDevice;
 import io.holdfast.train.Progress;
 import io.holdfast.train.StepReport;
@@ -21,6 +22,9 @@ import java.util.function.Consumer;
 public record TrainBench(Ceiling ceiling, List<Result> results) {
   /** Steps at the start of each round that are not counted: memory is still being laid out. */
   private static final int WARM = 2;
+
+  /** Side of a product that is only to show whether a larger one is worth its time. */
+  private static final int SMALL = 256;
 
   /**
    * What was found of a run.
@@ -80,11 +84,23 @@ public record TrainBench(Ceiling ceiling, List<Result> results) {
     return trial.steps().stream().skip(WARM).map(report -> new Step(report, work)).toList();
   }
 
-  /** In the number format that the run computes in, and large enough to be reached. */
+  /** In the number format that the run computes in, unless a CPU is faster in float32. */
   private static Ceiling ceiling(TrainConfig config) {
-    var sizes = ComputeDevice.current().cuda() ? Sizes.gpu() : Sizes.full();
-    var product = new Sizes.Product(config.precision().dtype(), sizes.product().side());
-    return Ceiling.measure(sizes.copied(), product, sizes.budget());
+    var dtype = config.precision().dtype();
+    if (ComputeDevice.current().cuda()) {
+      var sizes = Sizes.gpu();
+      return Ceiling.measure(sizes, new Sizes.Product(dtype, sizes.product().side()));
+    }
+    var sizes = Sizes.full();
+    var wide = Ceiling.measure(sizes);
+    if (dtype == DType.FLOAT32) {
+      return wide;
+    }
+    // A small one first: without units for it a large product takes minutes.
+    var narrow = Ceiling.measure(sizes, new Sizes.Product(dtype, SMALL));
+    return narrow.arithmetic() < wide.arithmetic()
+        ? wide
+        : Ceiling.measure(sizes, new Sizes.Product(dtype, sizes.product().side()));
   }
 
   private static Result result(String name, List<Step> own, List<Step> first, Ceiling ceiling) {

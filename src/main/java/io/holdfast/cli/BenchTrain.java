@@ -83,8 +83,7 @@ final class BenchTrain implements Runnable {
       out.println(machine);
       out.printf(
           Locale.ROOT,
-          "%s matrix product %.0f GFLOP/s, copy %.1f GB/s; rounds: %d, steps in each: %d%n%n",
-          runs.firstEntry().getValue().precision().name().toLowerCase(Locale.ROOT),
+          "matrix product %.0f GFLOP/s, copy %.1f GB/s; rounds: %d, steps in each: %d%n%n",
           ceiling.arithmetic() / 1e9,
           ceiling.bandwidth() / 1e9,
           rounds,
