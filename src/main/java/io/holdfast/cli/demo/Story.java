@@ -127,11 +127,8 @@ final class Story {
     createFolder(out.resolve("runs"));
     var runs = new LinkedHashMap<String, TrainConfig>();
     for (var arm : Arm.all()) {
-      var folder = out.resolve("runs").resolve(arm.folder());
-      var file = out.resolve("runs").resolve(arm.folder() + ".yaml");
-      AtomicFile.write(
-          file, arm.yaml(base().toString(), data().toString(), "" + folder, seed, file.toString()));
-      runs.put(arm.name(), TrainConfig.load(file, List.of()));
+      AtomicFile.write(file(arm), yaml(arm));
+      runs.put(arm.name(), TrainConfig.load(file(arm), List.of()));
     }
     return runs;
   }
@@ -231,11 +228,23 @@ final class Story {
             });
   }
 
+  private Path folder(Arm arm) {
+    return out.resolve("runs").resolve(arm.folder());
+  }
+
+  private Path file(Arm arm) {
+    return out.resolve("runs").resolve(arm.folder() + ".yaml");
+  }
+
+  private String yaml(Arm arm) {
+    return arm.yaml(
+        base().toString(), data().toString(), folder(arm).toString(), seed, file(arm).toString());
+  }
+
   private RunRow armRow(Arm arm, Evaluation evaluation) {
-    var folder = out.resolve("runs").resolve(arm.folder());
-    var file = out.resolve("runs").resolve(arm.folder() + ".yaml");
-    var yaml =
-        arm.yaml(base().toString(), data().toString(), folder.toString(), seed, file.toString());
+    var folder = folder(arm);
+    var file = file(arm);
+    var yaml = yaml(arm);
     var inputs =
         Sha256.of(
             List.of(
