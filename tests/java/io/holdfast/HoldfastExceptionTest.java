@@ -8,6 +8,7 @@ import com.fasterxml.jackson.databind.ObjectMapper;
 import java.io.EOFException;
 import java.io.IOException;
 import java.nio.file.AccessDeniedException;
+import java.nio.file.FileSystemException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import org.junit.jupiter.api.Test;
@@ -30,6 +31,19 @@ class HoldfastExceptionTest {
     var said = folder + ": is a folder; name a file";
     says(said, folder, () -> Files.readString(folder));
     says(said, folder, () -> new ObjectMapper().readTree(folder.toFile()));
+  }
+
+  @Test
+  void aFolderThatCannotBeListedIsNotTakenForAFile() throws IOException {
+    // Made by hand, as a disk that fails would have it; the reason alone, for it names the folder.
+    says(
+        folder + ": cannot be read (Input/output error)",
+        folder,
+        () -> {
+          throw new FileSystemException(folder.toString(), null, "Input/output error");
+        });
+    var file = Files.createFile(folder.resolve("file"));
+    says(file + ": is a file; name a folder", file, () -> Files.list(file).close());
   }
 
   @Test

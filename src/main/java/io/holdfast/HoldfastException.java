@@ -3,7 +3,9 @@ package io.holdfast;
 import java.io.IOException;
 import java.nio.charset.CharacterCodingException;
 import java.nio.file.AccessDeniedException;
+import java.nio.file.FileSystemException;
 import java.nio.file.Files;
+import java.nio.file.NotDirectoryException;
 import java.nio.file.Path;
 
 /**
@@ -30,14 +32,20 @@ public final class HoldfastException extends RuntimeException {
     return new HoldfastException(ExitCode.INPUT, format.formatted(arguments), null);
   }
 
-  /** An input file that the system did not let us read: what that means, and the remedy. */
+  /**
+   * An input file or folder that the system did not let us read: what that means, and the remedy.
+   */
   public static HoldfastException unreadable(Path file, IOException cause) {
     var found =
         switch (cause) {
           case AccessDeniedException _ -> "may not be read; change its permissions";
+          case NotDirectoryException _ -> "is a file; name a folder";
           case CharacterCodingException _ -> "is not UTF-8 text; convert it";
-          // What exceptions say of the next two repeats the name, or depends on who read.
+          // Some exceptions say so, others only repeat the name.
           case IOException _ when Files.notExists(file) -> "there is no such file";
+          case FileSystemException e when e.getReason() != null ->
+              "cannot be read (%s)".formatted(e.getReason());
+          // Whoever lists a folder gets the exception above; this one read it as a file.
           case IOException _ when Files.isDirectory(file) -> "is a folder; name a file";
           // A parser's message goes on with an excerpt; some exceptions have none at all.
           case IOException e when e.getMessage() instanceof String said && !said.isBlank() ->

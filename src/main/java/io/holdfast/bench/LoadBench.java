@@ -79,7 +79,7 @@ public record LoadBench(long bytes, double read, double load, double pass) {
       }
       return found;
     } catch (IOException e) {
-      throw HoldfastException.input("%s: cannot be read (%s)", folder, e.getMessage());
+      throw HoldfastException.unreadable(folder, e);
     }
   }
 

@@ -96,7 +96,7 @@ final class FolderCheck {
           .map(file -> file.getFileName().toString())
           .anyMatch(name -> name.startsWith(stem) && name.endsWith(".bin"));
     } catch (IOException e) {
-      throw HoldfastException.input("%s: cannot be read (%s)", folder, e.getMessage()).causedBy(e);
+      throw HoldfastException.unreadable(folder, e);
     }
   }
 }
